@@ -1,0 +1,133 @@
+package model
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// The length of a page.
+const (
+	MaxPage     = 100
+	DefaultPage = 20
+)
+
+// PageArgs are the arguments of a Relay connection, as they were sent.
+type PageArgs struct {
+	First  *int
+	After  *string
+	Last   *int
+	Before *string
+}
+
+// Page is the part of an ordered list that PageArgs ask for. Pages can be compared with ==.
+type Page struct {
+	Size     int
+	Backward bool   // the last Size rather than the first
+	After    Cursor // begins behind this place; the zero Cursor is the list's beginning
+	Before   Cursor // ends before this place; the zero Cursor is the list's end
+}
+
+// Page checks the arguments and decodes their cursors, which must be of this scope (see Cursor.Encode). It returns
+// BAD_USER_INPUT for first with last, for a length outside 1 to MaxPage, and for a cursor that is broken or foreign.
+func (a PageArgs) Page(scope string) (Page, error) {
+	page := Page{Size: DefaultPage, Backward: a.Last != nil}
+	if a.First != nil && a.Last != nil {
+		return page, BadInput("first", "must not be given together with last")
+	}
+	for name, size := range map[string]*int{"first": a.First, "last": a.Last} {
+		if size == nil {
+			continue
+		}
+		if *size < 1 || *size > MaxPage {
+			return page, BadInput(name, fmt.Sprintf("must be 1 to %d; it is %d", MaxPage, *size))
+		}
+		page.Size = *size
+	}
+	var err error
+	if page.After, err = decodeCursor(scope, "after", a.After); err != nil {
+		return page, err
+	}
+	page.Before, err = decodeCursor(scope, "before", a.Before)
+	return page, err
+}
+
+// Cursor is a place in an ordered list: the value that the list is sorted by and, between equals, the ID. Lists sorted
+// by ID alone leave the value empty.
+type Cursor struct {
+	Value string
+	ID    uuid.UUID
+}
+
+// Encode returns the cursor as clients see it: opaque, and with a checksum over the scope, which names the store, the
+// list and its order, so that a cursor that is broken or from elsewhere is refused. Nothing secret is in it, and no
+// forged one reaches more than another place in the same list.
+func (c Cursor) Encode(scope string) string {
+	b := make([]byte, 4, 20+len(c.Value))
+	b = append(b, c.ID[:]...)
+	b = append(b, c.Value...)
+	binary.BigEndian.PutUint32(b, cursorSum(scope, b[4:]))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func decodeCursor(scope, name string, encoded *string) (Cursor, error) {
+	if encoded == nil {
+		return Cursor{}, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(*encoded)
+	if err != nil || len(b) < 20 || binary.BigEndian.Uint32(b) != cursorSum(scope, b[4:]) {
+		return Cursor{}, BadInput(name, "must be a cursor that this list gave, in this order")
+	}
+	return Cursor{Value: string(b[20:]), ID: uuid.UUID(b[4:20])}, nil
+}
+
+func cursorSum(scope string, payload []byte) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE([]byte(scope)), crc32.IEEETable, payload)
+}
+
+// Edge is an object and its place in a list.
+type Edge[T any] struct {
+	Cursor string
+	Node   *T
+}
+
+// PageInfo says what lies around a page.
+type PageInfo struct {
+	HasNextPage     bool
+	HasPreviousPage bool
+	StartCursor     *string
+	EndCursor       *string
+}
+
+// Connection is a page of a list in the shape of the Relay connection specification.
+type Connection[T any] struct {
+	Edges    []*Edge[T]
+	Nodes    []*T
+	PageInfo *PageInfo
+}
+
+// NewConnection returns the page's connection. rows are in the list's order read in the page's direction and hold one
+// more than the page where there is more; cursor returns a row's place, encoded.
+func NewConnection[T any](page Page, rows []*T, cursor func(*T) string) Connection[T] {
+	more := len(rows) > page.Size
+	if more {
+		rows = rows[:page.Size]
+	}
+	info := &PageInfo{HasNextPage: more, HasPreviousPage: page.After != Cursor{}}
+	if page.Backward {
+		slices.Reverse(rows)
+		info.HasPreviousPage, info.HasNextPage = more, page.Before != Cursor{}
+	}
+	edges := make([]*Edge[T], len(rows))
+	for i, row := range rows {
+		edges[i] = &Edge[T]{Cursor: cursor(row), Node: row}
+	}
+	if len(edges) > 0 {
+		info.StartCursor, info.EndCursor = &edges[0].Cursor, &edges[len(edges)-1].Cursor
+	}
+	return Connection[T]{Edges: edges, Nodes: rows, PageInfo: info}
+}

@@ -1,0 +1,222 @@
+package model
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// MaxIDs is the most IDs that one argument takes.
+const MaxIDs = 100
+
+// OrderDirection says which way a page is sorted.
+type OrderDirection string
+
+// The directions.
+const (
+	Ascending  OrderDirection = "ASC"
+	Descending OrderDirection = "DESC"
+)
+
+// CustomerOrderField says what customers are sorted by.
+type CustomerOrderField string
+
+// What customers can be sorted by.
+const (
+	CustomersByCreatedAt CustomerOrderField = "CREATED_AT"
+	CustomersByUpdatedAt CustomerOrderField = "UPDATED_AT"
+	CustomersByEmail     CustomerOrderField = "EMAIL"
+	CustomersByLastName  CustomerOrderField = "LAST_NAME"
+)
+
+// CustomerIdentityOrderField says what identities are sorted by.
+type CustomerIdentityOrderField string
+
+// What identities can be sorted by.
+const (
+	IdentitiesByCreatedAt CustomerIdentityOrderField = "CREATED_AT"
+	IdentitiesByUpdatedAt CustomerIdentityOrderField = "UPDATED_AT"
+	IdentitiesByPlatform  CustomerIdentityOrderField = "PLATFORM"
+)
+
+// CustomerOrder is the order of a page of customers.
+type CustomerOrder struct {
+	Field     CustomerOrderField
+	Direction OrderDirection
+}
+
+// CustomerIdentityOrder is the order of a page of identities.
+type CustomerIdentityOrder struct {
+	Field     CustomerIdentityOrderField
+	Direction OrderDirection
+}
+
+// DateTimeRange is from From, up to but not including To; nil is open.
+type DateTimeRange struct {
+	From *time.Time
+	To   *time.Time
+}
+
+// PlatformIdentityKey identifies a customer's account on a platform.
+type PlatformIdentityKey struct {
+	Platform           string
+	PlatformCustomerID string
+}
+
+// CustomerKey names a customer by exactly one of its fields.
+type CustomerKey struct {
+	ID       *uuid.UUID
+	Email    *string
+	Identity *PlatformIdentityKey
+}
+
+// CustomerIdentityKey names an identity by exactly one of its fields.
+type CustomerIdentityKey struct {
+	ID               *uuid.UUID
+	PlatformIdentity *PlatformIdentityKey
+}
+
+// CustomerFilter says which customers: those that meet all its conditions.
+type CustomerFilter struct {
+	IDs       []uuid.UUID
+	Email     *string
+	Platform  *string
+	CreatedAt *DateTimeRange
+	UpdatedAt *DateTimeRange
+}
+
+// CustomerIdentityFilter says which identities: those that meet all its conditions.
+type CustomerIdentityFilter struct {
+	Platform   *string
+	Email      *string
+	CustomerID *uuid.UUID
+	CreatedAt  *DateTimeRange
+	UpdatedAt  *DateTimeRange
+}
+
+// CustomerEdge is a customer and its place in a list.
+type CustomerEdge = Edge[Customer]
+
+// CustomerIdentityEdge is an identity and its place in a list.
+type CustomerIdentityEdge = Edge[CustomerIdentity]
+
+// CustomerConnection is a page of customers.
+type CustomerConnection struct {
+	Connection[Customer]
+	Filter *CustomerFilter // what totalCount counts
+}
+
+// CustomerIdentityConnection is a page of identities.
+type CustomerIdentityConnection struct {
+	Connection[CustomerIdentity]
+	Filter *CustomerIdentityFilter // what totalCount counts
+}
+
+// Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns
+// BAD_USER_INPUT for a condition that breaks its rule.
+func (f *CustomerFilter) Check() (*CustomerFilter, error) {
+	if f == nil {
+		return &CustomerFilter{}, nil
+	}
+	checked := *f
+	var err error
+	if checked.Email, err = checkArgument("filter.email", f.Email, normalizeEmail); err != nil {
+		return nil, err
+	}
+	if checked.Platform, err = checkArgument("filter.platform", f.Platform, normalizePlatform); err != nil {
+		return nil, err
+	}
+	return &checked, CheckIDs("filter.ids", f.IDs)
+}
+
+// Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns
+// BAD_USER_INPUT for a condition that breaks its rule.
+func (f *CustomerIdentityFilter) Check() (*CustomerIdentityFilter, error) {
+	if f == nil {
+		return &CustomerIdentityFilter{}, nil
+	}
+	checked := *f
+	var err error
+	if checked.Email, err = checkArgument("filter.email", f.Email, normalizeEmail); err != nil {
+		return nil, err
+	}
+	checked.Platform, err = checkArgument("filter.platform", f.Platform, normalizePlatform)
+	return &checked, err
+}
+
+// Check returns the key with its email or platform in normalised form. It returns BAD_USER_INPUT unless exactly one
+// field is given and follows its rule; gqlparser holds @oneOf for literals only, not for variables.
+func (k CustomerKey) Check() (CustomerKey, error) {
+	if err := checkOneOf(k.ID != nil, k.Email != nil, k.Identity != nil); err != nil {
+		return k, err
+	}
+	var err error
+	if k.Email, err = checkArgument("by.email", k.Email, normalizeEmail); err != nil {
+		return k, err
+	}
+	k.Identity, err = k.Identity.check("by.identity")
+	return k, err
+}
+
+// Check returns the key with its platform in normalised form. It returns BAD_USER_INPUT unless exactly one field is
+// given and follows its rule; gqlparser holds @oneOf for literals only, not for variables.
+func (k CustomerIdentityKey) Check() (CustomerIdentityKey, error) {
+	if err := checkOneOf(k.ID != nil, k.PlatformIdentity != nil); err != nil {
+		return k, err
+	}
+	var err error
+	k.PlatformIdentity, err = k.PlatformIdentity.check("by.platformIdentity")
+	return k, err
+}
+
+func (k *PlatformIdentityKey) check(field string) (*PlatformIdentityKey, error) {
+	if k == nil {
+		return nil, nil
+	}
+	platform, f := normalizePlatform(k.Platform)
+	if f != nil {
+		return nil, BadInput(field+".platform", f.rule)
+	}
+	if f := checkRequired(k.PlatformCustomerID, MaxPlatformCustomerID); f != nil {
+		return nil, BadInput(field+".platformCustomerId", f.rule)
+	}
+	return &PlatformIdentityKey{platform, k.PlatformCustomerID}, nil
+}
+
+// CheckIDs returns BAD_USER_INPUT for more than MaxIDs.
+func CheckIDs(field string, ids []uuid.UUID) error {
+	if len(ids) > MaxIDs {
+		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(ids)))
+	}
+	return nil
+}
+
+// CheckPlatform returns the platform in normalised form, nil for nil, or BAD_USER_INPUT.
+func CheckPlatform(field string, platform *string) (*string, error) {
+	return checkArgument(field, platform, normalizePlatform)
+}
+
+func checkArgument(field string, value *string, normalize func(string) (string, *fault)) (*string, error) {
+	if value == nil {
+		return nil, nil
+	}
+	normalized, f := normalize(*value)
+	if f != nil {
+		return nil, BadInput(field, f.rule)
+	}
+	return &normalized, nil
+}
+
+func checkOneOf(given ...bool) error {
+	n := 0
+	for _, g := range given {
+		if g {
+			n++
+		}
+	}
+	if n != 1 {
+		return BadInput("by", fmt.Sprintf("must have exactly one field; it has %d", n))
+	}
+	return nil
+}

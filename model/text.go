@@ -1,0 +1,79 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The longest texts from outside, in Unicode code points. An address has 254 by RFC 5321 (with its erratum 1690); the
+// others are what the platforms keep.
+const (
+	MaxPlatform           = 64
+	MaxPlatformCustomerID = 255
+	MaxEmail              = 254
+	MaxName               = 255
+)
+
+// fault is the rule that a value breaks.
+type fault struct {
+	code UserErrorCode
+	rule string
+}
+
+// checkText holds what every text from outside must be: UTF-8, without U+FFFD, without control characters and of at
+// most limit code points. JSON decoding turns each broken input into U+FFFD, so that two keys would become one.
+func checkText(text string, limit int) *fault {
+	if !utf8.ValidString(text) {
+		return &fault{UserErrorInvalid, "must be valid UTF-8"}
+	}
+	if strings.ContainsRune(text, utf8.RuneError) {
+		return &fault{UserErrorInvalid, "must not contain U+FFFD, which stands for text that was broken on its way"}
+	}
+	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(text[i:])
+		return &fault{UserErrorInvalid, fmt.Sprintf("must not contain control characters; it has %U", r)}
+	}
+	if n := utf8.RuneCountInString(text); n > limit {
+		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d characters; it has %d", limit, n)}
+	}
+	return nil
+}
+
+// checkRequired is checkText for what must not be blank.
+func checkRequired(text string, limit int) *fault {
+	if strings.TrimSpace(text) == "" {
+		return &fault{UserErrorBlank, "must not be blank"}
+	}
+	return checkText(text, limit)
+}
+
+// checkName is checkText for a name, where nil keeps what is known and "" clears it.
+func checkName(name *string) *fault {
+	if name == nil || *name == "" {
+		return nil
+	}
+	if f := checkRequired(*name, MaxName); f != nil {
+		if f.code == UserErrorBlank {
+			f.rule += "; an empty string clears it"
+		}
+		return f
+	}
+	return nil
+}
+
+// normalizePlatform returns the platform's lower-case name, or the rule that it breaks.
+func normalizePlatform(platform string) (string, *fault) {
+	if f := checkRequired(platform, MaxPlatform); f != nil {
+		return "", f
+	}
+	lower := strings.ToLower(platform)
+	for i, r := range lower {
+		letterOrDigit := 'a' <= r && r <= 'z' || '0' <= r && r <= '9'
+		if !letterOrDigit && (i == 0 || r != '_' && r != '-') {
+			return "", &fault{UserErrorInvalid, "must be made of a-z, 0-9, _ and -, beginning with a letter or digit"}
+		}
+	}
+	return lower, nil
+}

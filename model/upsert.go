@@ -1,0 +1,121 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+)
+
+// MaxBatch is the most inputs that one batch takes.
+const MaxBatch = 250
+
+// UpsertOutcome says what an upsert did to the object it names.
+type UpsertOutcome string
+
+// The outcomes of an upsert.
+const (
+	OutcomeCreated   UpsertOutcome = "CREATED"
+	OutcomeUpdated   UpsertOutcome = "UPDATED"
+	OutcomeUnchanged UpsertOutcome = "UNCHANGED"
+)
+
+// CustomerLink says how an identity came to its customer.
+type CustomerLink string
+
+// The ways an identity comes to its customer.
+const (
+	LinkMatchedByEmail CustomerLink = "MATCHED_BY_EMAIL"
+	LinkCreated        CustomerLink = "CREATED"
+	LinkKept           CustomerLink = "KEPT"
+)
+
+// BatchErrorPolicy says what a failing input does to the other inputs of its batch.
+type BatchErrorPolicy string
+
+// The policies of a batch.
+const (
+	KeepValid BatchErrorPolicy = "KEEP_VALID"
+	RejectAll BatchErrorPolicy = "REJECT_ALL"
+)
+
+// UpsertCustomerIdentityInput is a customer's record on one platform, as that platform knows it.
+type UpsertCustomerIdentityInput struct {
+	Platform           string
+	PlatformCustomerID string
+	Email              string
+	// FirstName and LastName keep what is known where nil, and clear it where empty.
+	FirstName *string
+	LastName  *string
+}
+
+// Check returns the identity that the input asks for, with its platform and its email in normalised form, or else
+// every fault of the input. path is where the input stands in the arguments; it begins each fault's Field.
+//
+// In the identity, a nil name is one to keep and an empty name one to clear.
+func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, []*UserError) {
+	var faults []*UserError
+	add := func(field string, f *fault) {
+		if f != nil {
+			faults = append(faults, &UserError{f.code, field + " " + f.rule, append(slices.Clone(path), field)})
+		}
+	}
+	platform, f := normalizePlatform(in.Platform)
+	add("platform", f)
+	add("platformCustomerId", checkRequired(in.PlatformCustomerID, MaxPlatformCustomerID))
+	email, f := normalizeEmail(in.Email)
+	add("email", f)
+	add("firstName", checkName(in.FirstName))
+	add("lastName", checkName(in.LastName))
+	if faults != nil {
+		return nil, faults
+	}
+	return &CustomerIdentity{
+		Platform: platform, PlatformCustomerID: &in.PlatformCustomerID,
+		Email: &in.Email, EmailNormalized: &email,
+		FirstName: in.FirstName, LastName: in.LastName,
+	}, nil
+}
+
+// UpsertCustomerIdentityPayload says what became of one input: the identity, or the input's faults.
+type UpsertCustomerIdentityPayload struct {
+	CustomerIdentity *CustomerIdentity
+	Outcome          *UpsertOutcome
+	CustomerLink     *CustomerLink
+	UserErrors       []*UserError
+}
+
+// UpsertCustomerIdentitiesPayload says what became of each input of a batch, in the order of the inputs.
+type UpsertCustomerIdentitiesPayload struct {
+	Results []*UpsertCustomerIdentityPayload
+}
+
+// CreatedCount returns how many identities were created.
+func (p *UpsertCustomerIdentitiesPayload) CreatedCount() int { return p.count(OutcomeCreated) }
+
+// UpdatedCount returns how many identities were updated.
+func (p *UpsertCustomerIdentitiesPayload) UpdatedCount() int { return p.count(OutcomeUpdated) }
+
+// UnchangedCount returns how many identities had nothing new.
+func (p *UpsertCustomerIdentitiesPayload) UnchangedCount() int { return p.count(OutcomeUnchanged) }
+
+// FailedCount returns how many inputs have user errors.
+func (p *UpsertCustomerIdentitiesPayload) FailedCount() int {
+	return len(p.Results) - p.CreatedCount() - p.UpdatedCount() - p.UnchangedCount()
+}
+
+func (p *UpsertCustomerIdentitiesPayload) count(outcome UpsertOutcome) int {
+	n := 0
+	for _, result := range p.Results {
+		if result.Outcome != nil && *result.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// CheckBatch checks the number of inputs of a batch: BAD_USER_INPUT unless 1 to MaxBatch.
+func CheckBatch(n int) error {
+	if n < 1 || n > MaxBatch {
+		return BadInput("inputs", fmt.Sprintf("must be 1 to %d; there are %d", MaxBatch, n))
+	}
+	return nil
+}
