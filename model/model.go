@@ -64,3 +64,8 @@ func (*Customer) IsNode() {}
 
 // IsNode marks a CustomerIdentity as a Node.
 func (*CustomerIdentity) IsNode() {}
+
+// Key returns what identifies the account on its platform.
+func (i *CustomerIdentity) Key() PlatformIdentityKey {
+	return PlatformIdentityKey{i.Platform, *i.PlatformCustomerID}
+}

@@ -110,7 +110,15 @@ type CustomerConnection struct {
 // CustomerIdentityConnection is a page of identities.
 type CustomerIdentityConnection struct {
 	Connection[CustomerIdentity]
-	Filter *CustomerIdentityFilter // what totalCount counts
+	// What totalCount counts: the identities of a customer, or else those that meet the filter.
+	List   *IdentityList
+	Filter *CustomerIdentityFilter
+}
+
+// IdentityList names the identities of one customer, all or those on one platform.
+type IdentityList struct {
+	CustomerID uuid.UUID
+	Platform   string // empty for all
 }
 
 // Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns

@@ -77,3 +77,14 @@ func normalizePlatform(platform string) (string, *fault) {
 	}
 	return lower, nil
 }
+
+// MaxLabel is the longest name of a store or a token, in code points.
+const MaxLabel = 64
+
+// CheckLabel checks the name of a store or a token: BAD_USER_INPUT where it is blank, too long or unfit to print.
+func CheckLabel(field, label string) error {
+	if f := checkRequired(label, MaxLabel); f != nil {
+		return BadInput(field, f.rule)
+	}
+	return nil
+}

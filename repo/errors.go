@@ -1,0 +1,100 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/sethvargo/go-retry"
+
+	"akin/model"
+)
+
+// asModelError turns an error of the database into what a caller may be told, by SQLSTATE and constraint name alone:
+// UNAVAILABLE where the database cannot be reached or has no room, BAD_USER_INPUT where a name is taken. Others, which
+// are internal, and nil stay as they are.
+func asModelError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *model.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch {
+		case unavailableState(pgErr.Code):
+			return unavailable(err)
+		case pgErr.ConstraintName == "stores_name_key", pgErr.ConstraintName == "api_tokens_name_key":
+			return &model.Error{Code: model.CodeBadUserInput, Field: "name", Message: "is taken", Cause: err}
+		}
+		return err
+	}
+	var netErr net.Error
+	var connectErr *pgconn.ConnectError
+	if errors.As(err, &connectErr) || errors.As(err, &netErr) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return unavailable(err)
+	}
+	return err
+}
+
+func unavailable(cause error) error {
+	return &model.Error{
+		Code: model.CodeUnavailable, Message: "the database cannot be reached at present; try again", Cause: cause,
+	}
+}
+
+// unavailableState reports whether the server refuses for its own sake: it is starting, stopping, full or read-only.
+func unavailableState(code string) bool {
+	return pgerrcode.IsConnectionException(code) || pgerrcode.IsOperatorIntervention(code) ||
+		pgerrcode.IsInsufficientResources(code) || code == pgerrcode.ReadOnlySQLTransaction
+}
+
+// errLostRace says that a statement met rows its snapshot does not show; run again, it will see them.
+var errLostRace = errors.New("lost a race with another write")
+
+// lostRace reports whether running a statement again can mend the error.
+func lostRace(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch pgErr.Code {
+		case pgerrcode.UniqueViolation, pgerrcode.ForeignKeyViolation,
+			pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:
+			return true
+		}
+	}
+	return errors.Is(err, errLostRace)
+}
+
+// The bounds of a retry. At most 3 tries were ever seen, under 16 clients racing for one key.
+const (
+	maxRetries   = 10
+	firstPause   = 2 * time.Millisecond
+	longestPause = 100 * time.Millisecond
+)
+
+// withRetries runs a statement, or a whole transaction, again while it loses a race; UNAVAILABLE where it never wins.
+func withRetries(ctx context.Context, run func(ctx context.Context) error) error {
+	backoff := retry.WithCappedDuration(longestPause, retry.NewExponential(firstPause))
+	backoff = retry.WithMaxRetries(maxRetries, retry.WithJitterPercent(50, backoff))
+	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
+		err := run(ctx)
+		if lostRace(err) {
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+	if lostRace(err) {
+		return unavailable(err)
+	}
+	return asModelError(err)
+}

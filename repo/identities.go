@@ -1,0 +1,220 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"akin/model"
+)
+
+func identityID(i *model.CustomerIdentity) uuid.UUID { return i.ID }
+
+var identityOrders = map[model.CustomerIdentityOrderField]order[model.CustomerIdentity]{
+	model.IdentitiesByCreatedAt: byID(identityID),
+	model.IdentitiesByUpdatedAt: byTime("i.updated_at", identityID, func(i *model.CustomerIdentity) time.Time { return i.UpdatedAt }),
+	model.IdentitiesByPlatform:  byText("i.platform", identityID, func(i *model.CustomerIdentity) string { return i.Platform }),
+}
+
+// CustomerIdentities returns a page of the identities that meet the filter; a nil filter is met by all, and a nil order is
+// newest first. It returns BAD_USER_INPUT for an argument that breaks its rule.
+func (s *Store) CustomerIdentities(
+	ctx context.Context, filter *model.CustomerIdentityFilter, by *model.CustomerIdentityOrder, args model.PageArgs,
+) (*model.CustomerIdentityConnection, error) {
+	filter, err := filter.Check()
+	if err != nil {
+		return nil, err
+	}
+	if by == nil {
+		by = &model.CustomerIdentityOrder{Field: model.IdentitiesByCreatedAt, Direction: model.Descending}
+	}
+	scope := fmt.Sprintf("%s customerIdentities %s %s", s.id, by.Field, by.Direction)
+	page, err := args.Page(scope)
+	if err != nil {
+		return nil, err
+	}
+	var identities []*model.CustomerIdentity
+	var p params
+	query := s.selectIdentities(&p, filter)
+	order := identityOrders[by.Field]
+	if err := order.page(query, &p, by.Direction, page); err != nil {
+		return nil, err
+	}
+	if err := s.scan(ctx, query, p, &identities); err != nil {
+		return nil, err
+	}
+	return &model.CustomerIdentityConnection{
+		Connection: model.NewConnection(page, identities, func(i *model.CustomerIdentity) string { return order.place(i).Encode(scope) }),
+		Filter:     filter,
+	}, nil
+}
+
+// CountCustomerIdentities returns how many identities meet the filter, which CustomerIdentities has checked. It reads
+// every one of them.
+func (s *Store) CountCustomerIdentities(ctx context.Context, filter *model.CustomerIdentityFilter) (int, error) {
+	var p params
+	return s.count(ctx, s.selectIdentities(&p, filter), p)
+}
+
+func (s *Store) selectIdentities(p *params, f *model.CustomerIdentityFilter) *bun.SelectQuery {
+	query := s.db.NewSelect().Model((*model.CustomerIdentity)(nil)).Where("i.store_id = ?", p.add(s.id))
+	if f.Platform != nil {
+		query.Where("i.platform = ?", p.add(*f.Platform))
+	}
+	if f.Email != nil {
+		query.Where("i.email_normalized = ?", p.add(*f.Email))
+	}
+	if f.CustomerID != nil {
+		query.Where("i.customer_id = ?", p.add(*f.CustomerID))
+	}
+	whereCreated(query, p, f.CreatedAt)
+	whereUpdated(query, p, f.UpdatedAt)
+	return query
+}
+
+// CustomerIdentity returns the identity with this key, nil where there is none, or BAD_USER_INPUT for a key that breaks
+// its rule.
+func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityKey) (*model.CustomerIdentity, error) {
+	by, err := by.Check()
+	if err != nil {
+		return nil, err
+	}
+	var p params
+	query := s.selectIdentities(&p, &model.CustomerIdentityFilter{})
+	if by.ID != nil {
+		query.Where("i.id = ?", p.add(*by.ID))
+	} else {
+		query.Where("i.platform = ?", p.add(by.PlatformIdentity.Platform)).
+			Where("i.platform_customer_id = ?", p.add(by.PlatformIdentity.PlatformCustomerID))
+	}
+	var identities []*model.CustomerIdentity
+	if err := s.scan(ctx, query, p, &identities); err != nil || len(identities) == 0 {
+		return nil, err
+	}
+	return identities[0], nil
+}
+
+func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {
+	var identities []*model.CustomerIdentity
+	var p params
+	query := s.selectIdentities(&p, &model.CustomerIdentityFilter{})
+	if err := s.scan(ctx, query.Where("i.id = ANY (?)", p.add(ids)), p, &identities); err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]*model.CustomerIdentity, len(identities))
+	for _, i := range identities {
+		byID[i.ID] = i
+	}
+	return byID, nil
+}
+
+// IdentityPage names a page of such a list.
+type IdentityPage struct {
+	model.IdentityList
+	Page model.Page
+}
+
+// IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.
+func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (IdentityPage, error) {
+	list := model.IdentityList{CustomerID: customerID}
+	platform, err := model.CheckPlatform("platform", platform)
+	if err != nil {
+		return IdentityPage{}, err
+	}
+	if platform != nil {
+		list.Platform = *platform
+	}
+	page, err := args.Page(s.identityScope(customerID))
+	return IdentityPage{list, page}, err
+}
+
+func (s *Store) identityScope(customerID uuid.UUID) string {
+	return fmt.Sprintf("%s customer %s identities", s.id, customerID)
+}
+
+// IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing
+// but the customer.
+func (s *Store) IdentityPages(ctx context.Context, pages []IdentityPage) (map[IdentityPage]*model.CustomerIdentityConnection, error) {
+	customers := map[IdentityPage][]uuid.UUID{} // by what is left of a page without its customer
+	for _, page := range pages {
+		id := page.CustomerID
+		page.CustomerID = uuid.Nil
+		customers[page] = append(customers[page], id)
+	}
+	connections := make(map[IdentityPage]*model.CustomerIdentityConnection, len(pages))
+	for page, ids := range customers {
+		identities, err := s.identitiesOf(ctx, ids, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			page.CustomerID = id
+			list, scope := page.IdentityList, s.identityScope(id)
+			connections[page] = &model.CustomerIdentityConnection{
+				Connection: model.NewConnection(page.Page, identities[id], func(i *model.CustomerIdentity) string {
+					return model.Cursor{ID: i.ID}.Encode(scope)
+				}),
+				List: &list,
+			}
+		}
+	}
+	return connections, nil
+}
+
+// identitiesOf returns the same page of the identities of each customer.
+func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page IdentityPage) (map[uuid.UUID][]*model.CustomerIdentity, error) {
+	var p params
+	each := s.selectIdentities(&p, onPlatform(page.Platform)).Where("i.customer_id = customer.id")
+	if err := identityOrders[model.IdentitiesByCreatedAt].page(each, &p, model.Ascending, page.Page); err != nil {
+		return nil, err
+	}
+	var identities []*model.CustomerIdentity
+	query := s.db.NewSelect().ColumnExpr("i.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
+		Join("CROSS JOIN LATERAL (?) AS i", each)
+	if err := s.scan(ctx, query, p, &identities); err != nil {
+		return nil, err
+	}
+	of := make(map[uuid.UUID][]*model.CustomerIdentity, len(customers))
+	for _, i := range identities {
+		of[i.CustomerID] = append(of[i.CustomerID], i)
+	}
+	return of, nil
+}
+
+func onPlatform(platform string) *model.CustomerIdentityFilter {
+	if platform == "" {
+		return &model.CustomerIdentityFilter{}
+	}
+	return &model.CustomerIdentityFilter{Platform: &platform}
+}
+
+// IdentityCounts returns the length of each of these lists; one statement answers all on the same platform.
+func (s *Store) IdentityCounts(ctx context.Context, lists []model.IdentityList) (map[model.IdentityList]int, error) {
+	customers := map[model.IdentityList][]uuid.UUID{} // by what is left of a list without its customer
+	for _, list := range lists {
+		platform := model.IdentityList{Platform: list.Platform}
+		customers[platform] = append(customers[platform], list.CustomerID)
+	}
+	counts := make(map[model.IdentityList]int, len(lists))
+	for list, ids := range customers {
+		var p params
+		query := s.selectIdentities(&p, onPlatform(list.Platform)).ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").
+			Where("i.customer_id = ANY (?)", p.add(ids)).Group("customer_id")
+		var found []uuid.UUID
+		var lengths []int
+		if err := s.scan(ctx, query, p, &found, &lengths); err != nil {
+			return nil, err
+		}
+		for _, list.CustomerID = range ids {
+			counts[list] = 0
+		}
+		for i, id := range found {
+			list.CustomerID = id
+			counts[list] = lengths[i]
+		}
+	}
+	return counts, nil
+}

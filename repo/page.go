@@ -1,0 +1,105 @@
+package repo
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"akin/model"
+)
+
+// order is a total order of a table's rows: by a column's value and, between equals, by ID. Each has an index that
+// begins with the store, so that a page costs the same wherever it lies.
+type order[T any] struct {
+	column string                         // an expression; empty where the ID alone decides
+	place  func(*T) model.Cursor          // where a row stands
+	value  func(text string) (any, error) // the column's value, from the text of a cursor
+}
+
+// byID is the order of creation, for IDs are UUIDv7.
+func byID[T any](id func(*T) uuid.UUID) order[T] {
+	return order[T]{place: func(row *T) model.Cursor { return model.Cursor{ID: id(row)} }}
+}
+
+func byTime[T any](column string, id func(*T) uuid.UUID, value func(*T) time.Time) order[T] {
+	return order[T]{
+		column: column,
+		place: func(row *T) model.Cursor {
+			return model.Cursor{Value: value(row).Format(time.RFC3339Nano), ID: id(row)}
+		},
+		value: func(text string) (any, error) { return time.Parse(time.RFC3339Nano, text) },
+	}
+}
+
+func byText[T any](column string, id func(*T) uuid.UUID, value func(*T) string) order[T] {
+	return order[T]{
+		column: column,
+		place:  func(row *T) model.Cursor { return model.Cursor{Value: value(row), ID: id(row)} },
+		value:  func(text string) (any, error) { return text, nil },
+	}
+}
+
+// page narrows a query to a page of this order, and one row more to tell whether there is more. The rows come in the
+// page's direction. It returns BAD_USER_INPUT for a cursor that no row can have.
+func (o order[T]) page(query *bun.SelectQuery, p *params, direction model.OrderDirection, page model.Page) error {
+	next, previous, sort := ">", "<", "ASC"
+	if direction == model.Descending {
+		next, previous = previous, next
+	}
+	if (direction == model.Descending) != page.Backward {
+		sort = "DESC"
+	}
+	if err := o.bound(query, p, next, "after", page.After); err != nil {
+		return err
+	}
+	if err := o.bound(query, p, previous, "before", page.Before); err != nil {
+		return err
+	}
+	if o.column != "" {
+		query.OrderExpr(o.column + " " + sort)
+	}
+	query.OrderExpr("?TableAlias.id " + sort).Limit(int64(page.Size) + 1)
+	return nil
+}
+
+func (o order[T]) bound(query *bun.SelectQuery, p *params, relation, argument string, place model.Cursor) error {
+	switch {
+	case place == model.Cursor{}:
+	case o.column == "":
+		query.Where("?TableAlias.id "+relation+" ?", p.add(place.ID))
+	default:
+		value, err := o.value(place.Value)
+		if err != nil || strings.ContainsRune(place.Value, 0) {
+			return model.BadInput(argument, "must be a cursor that this list gave")
+		}
+		query.Where("("+o.column+", ?TableAlias.id) "+relation+" (?, ?)", p.add(value), p.add(place.ID))
+	}
+	return nil
+}
+
+// whereCreated narrows a query to rows created in a range: their IDs tell.
+func whereCreated(query *bun.SelectQuery, p *params, created *model.DateTimeRange) {
+	if created == nil {
+		return
+	}
+	if created.From != nil {
+		query.Where("?TableAlias.id >= ?", p.add(model.FirstID(*created.From)))
+	}
+	if created.To != nil {
+		query.Where("?TableAlias.id < ?", p.add(model.FirstID(*created.To)))
+	}
+}
+
+func whereUpdated(query *bun.SelectQuery, p *params, updated *model.DateTimeRange) {
+	if updated == nil {
+		return
+	}
+	if updated.From != nil {
+		query.Where("?TableAlias.updated_at >= ?", p.add(*updated.From))
+	}
+	if updated.To != nil {
+		query.Where("?TableAlias.updated_at < ?", p.add(*updated.To))
+	}
+}

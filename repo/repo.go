@@ -1,0 +1,120 @@
+// Package repo is the truth of Akin: all SQL, the transactions, the migrations and the tokens. A DB is a whole database;
+// whatever belongs to one store hangs on a Store, which carries the store's ID into every statement.
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/golang-lru/v2/expirable"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
+// second that the database is gone.
+const connectTimeout = 800 * time.Millisecond
+
+// DB is a database of Akin's.
+type DB struct {
+	bun    *bun.DB
+	pool   *pgxpool.Pool
+	tokens *expirable.LRU[tokenHash, *Token]
+}
+
+// Open returns the database at a PostgreSQL URL or keyword string, as pgx reads them, pool settings included; it
+// connects when first used. tracer sees every statement; it may be nil.
+func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's URL: %w", err) // pgx leaves the password out
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	config.ConnConfig.Tracer = tracer
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return &DB{
+		bun:    bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()),
+		pool:   pool,
+		tokens: expirable.NewLRU[tokenHash, *Token](tokenCacheSize, nil, tokenCacheTime),
+	}, nil
+}
+
+// Close waits for what is running and closes every connection.
+func (db *DB) Close() error {
+	err := db.bun.Close()
+	db.pool.Close()
+	return err
+}
+
+// Ping returns UNAVAILABLE unless the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return asModelError(db.bun.PingContext(ctx))
+}
+
+// Store returns the part of the database that belongs to the store with this ID.
+func (db *DB) Store(id uuid.UUID) *Store { return &Store{db: db.bun, id: id} }
+
+// Store is one store's part of the database; nothing that it does reaches another store's.
+type Store struct {
+	db *bun.DB
+	id uuid.UUID
+}
+
+// ID returns the store's ID.
+func (s *Store) ID() uuid.UUID { return s.id }
+
+// params collects the values of a statement and hands out their $n, so that Bun composes the text and pgx prepares it
+// once for all values (measured: 2 to 2.7 times as fast as values in the text).
+type params []any
+
+func (p *params) add(value any) bun.Safe {
+	*p = append(*p, value)
+	return bun.Safe("$" + strconv.Itoa(len(*p)))
+}
+
+// scan runs the query with its parameters and reads the rows into dest, a pointer to a slice or to a slice each column.
+func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest ...any) error {
+	return scanRows(ctx, s.db, s.db.DB, query.String(), p, dest...)
+}
+
+// count returns how many rows the query would give.
+func (s *Store) count(ctx context.Context, query *bun.SelectQuery, p params) (int, error) {
+	var counts []int
+	err := s.scan(ctx, query.ExcludeColumn("*").ColumnExpr("count(*)"), p, &counts)
+	if err != nil {
+		return 0, err
+	}
+	return counts[0], nil
+}
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func scanRows(ctx context.Context, db *bun.DB, q querier, query string, args []any, dest ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err == nil {
+		err = db.ScanRows(ctx, rows, dest...) // closes rows
+	}
+	return asModelError(err)
+}

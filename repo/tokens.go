@@ -1,0 +1,176 @@
+package repo
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"hash/crc32"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"akin/model"
+)
+
+// The cache of verified tokens. Its time is how long a revocation can stay unseen.
+const (
+	tokenCacheSize = 10_000
+	tokenCacheTime = 500 * time.Millisecond
+)
+
+// Scope says what a token may do.
+type Scope string
+
+// The scopes; write includes read.
+const (
+	ScopeRead  Scope = "read"
+	ScopeWrite Scope = "write"
+)
+
+// Token is what the database knows of a token: never the token itself.
+type Token struct {
+	bun.BaseModel `bun:"table:api_tokens,alias:t"`
+
+	StoreID   uuid.UUID  `bun:"store_id,pk"`
+	ID        uuid.UUID  `bun:"id,pk"`
+	Name      string     `bun:"name"`
+	Hash      []byte     `bun:"hash"`
+	Scope     Scope      `bun:"scope"`
+	CreatedAt time.Time  `bun:"created_at"`
+	ExpiresAt *time.Time `bun:"expires_at"`
+	RevokedAt *time.Time `bun:"revoked_at"`
+}
+
+type tokenHash = [sha256.Size]byte
+
+// A token is its prefix, 160 random bits and a checksum of what stands before it, both in base 62 and of fixed length.
+const (
+	tokenPrefix  = "akin_"
+	secretBits   = 160
+	secretLength = 27 // 62^27 > 2^160
+	sumLength    = 6  // 62^6 > 2^32
+)
+
+// newToken returns a token.
+func newToken() string {
+	secret, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), secretBits))
+	if err != nil {
+		panic(err) // crypto/rand never fails on a supported system
+	}
+	body := tokenPrefix + base62(secret, secretLength)
+	return body + tokenSum(body)
+}
+
+// wellFormed reports whether text can be a token: a typo or a cut is recognised without asking the database.
+func wellFormed(token string) bool {
+	body := len(token) - sumLength
+	return strings.HasPrefix(token, tokenPrefix) && body == len(tokenPrefix)+secretLength &&
+		tokenSum(token[:body]) == token[body:]
+}
+
+func tokenSum(body string) string {
+	return base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), sumLength)
+}
+
+func base62(n *big.Int, length int) string {
+	text := n.Text(62)
+	return strings.Repeat("0", length-len(text)) + text
+}
+
+// Authenticate returns what the database knows of a token that is valid now. It returns UNAUTHENTICATED for one that
+// is not, and UNAVAILABLE where the database cannot be asked. A revocation is seen within tokenCacheTime.
+func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
+	if !wellFormed(token) {
+		return nil, unauthenticated("the token is malformed: it is cut short or mistyped")
+	}
+	hash := sha256.Sum256([]byte(token))
+	known, ok := db.tokens.Get(hash)
+	if !ok {
+		var err error
+		if known, err = db.findToken(ctx, hash); err != nil {
+			return nil, err
+		}
+		db.tokens.Add(hash, known)
+	}
+	switch {
+	case known.RevokedAt != nil:
+		return nil, unauthenticated("the token has been revoked")
+	case known.ExpiresAt != nil && !time.Now().Before(*known.ExpiresAt):
+		return nil, unauthenticated("the token has expired")
+	}
+	return known, nil
+}
+
+func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
+	var found []*Token
+	const query = `SELECT * FROM api_tokens WHERE hash = $1`
+	if err := scanRows(ctx, db.bun, db.bun.DB, query, []any{hash[:]}, &found); err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash[:]) != 1 {
+		return nil, unauthenticated("the token is unknown")
+	}
+	return found[0], nil
+}
+
+func unauthenticated(message string) error {
+	return &model.Error{Code: model.CodeUnauthenticated, Message: message}
+}
+
+// CreateToken creates a token of the store with this name and returns it: the only time that it can be seen. expires
+// may be nil, for a token that is valid until revoked. It returns BAD_USER_INPUT for an unknown store, and for a name
+// that is blank, too long or taken by another of the store's tokens.
+func (db *DB) CreateToken(ctx context.Context, storeName, name string, scope Scope, expires *time.Time) (string, *Token, error) {
+	if err := model.CheckLabel("name", name); err != nil {
+		return "", nil, err
+	}
+	store, err := db.FindStore(ctx, storeName)
+	if err != nil {
+		return "", nil, err
+	}
+	token := newToken()
+	hash := sha256.Sum256([]byte(token))
+	id, now := model.NewID()
+	row := &Token{
+		StoreID: store.ID, ID: id, Name: name, Hash: hash[:], Scope: scope, CreatedAt: now, ExpiresAt: expires,
+	}
+	if _, err := db.bun.NewInsert().Model(row).Exec(ctx); err != nil {
+		return "", nil, asModelError(err)
+	}
+	return token, row, nil
+}
+
+// Tokens returns the tokens of the store with this name, oldest first, the expired and the revoked among them.
+func (db *DB) Tokens(ctx context.Context, storeName string) ([]*Token, error) {
+	store, err := db.FindStore(ctx, storeName)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []*Token
+	err = db.bun.NewSelect().Model(&tokens).Where("store_id = ?", store.ID).Order("id").Scan(ctx)
+	return tokens, asModelError(err)
+}
+
+// RevokeToken makes a token of a store invalid for good; to revoke it again changes nothing. It returns BAD_USER_INPUT
+// where the store has no token of this name.
+func (db *DB) RevokeToken(ctx context.Context, storeName, name string) error {
+	store, err := db.FindStore(ctx, storeName)
+	if err != nil {
+		return err
+	}
+	result, err := db.bun.NewUpdate().Model((*Token)(nil)).
+		Set("revoked_at = coalesce(revoked_at, ?)", time.Now().UTC()).
+		Where("store_id = ?", store.ID).Where("name = ?", name).Exec(ctx)
+	if err != nil {
+		return asModelError(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return model.BadInput("token", fmt.Sprintf("%q does not exist in store %q", name, storeName))
+}
