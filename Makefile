@@ -1,0 +1,73 @@
+# `make run` and `make test` are all that a clean clone needs; `make help` lists the rest.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+golangci_lint := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+npm := $(shell command -v npm 2>/dev/null)
+playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(if $(DATABASE_URL),,postgres) playground ## Run Akin, with a PostgreSQL of its own unless DATABASE_URL names one
+	go run .
+
+.PHONY: test
+test: playground audit ## Run every test, on a PostgreSQL that the tests start
+	@scripts/install.sh postgres compiler
+	go test -race -timeout 10m ./...
+
+.PHONY: lint
+lint: $(golangci_lint) ## Check the rules of .golangci.yaml, the arrows between the packages among them
+	$(golangci_lint) run
+
+.PHONY: fmt
+fmt: $(golangci_lint) ## Format the Go files
+	$(golangci_lint) fmt
+
+.PHONY: generate
+generate: ## Generate graph/generated from schema.graphqls
+	go tool gqlgen generate
+
+.PHONY: check-generated
+check-generated: generate ## Check that graph/generated is what schema.graphqls generates, and committed
+	git diff --exit-code -- graph
+	@untracked=$$(git ls-files --others --exclude-standard -- graph) && if [ -n "$$untracked" ]; then \
+		echo "not committed: $$untracked"; exit 1; fi
+
+.PHONY: build
+build: playground ## Build ./akin, a static binary with the playground in it
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o akin .
+
+.PHONY: postgres chromium
+postgres: ## Install PostgreSQL where there is none of version 14 or later
+	@scripts/install.sh postgres
+chromium: ## Install Chromium where there is none, for the playground's test
+	@scripts/install.sh chromium
+
+.PHONY: playground audit
+ifdef npm
+playground: graph/playground/dist/.built ## Build the playground's page
+audit: graph/audit/node_modules/.package-lock.json ## Install the GraphQL-over-HTTP audit
+else
+playground audit:
+	@echo "npm is missing: going on without the $@; install Node.js 20 or later to have it"
+endif
+
+graph/playground/dist/.built: graph/playground/node_modules/.package-lock.json $(playground_sources)
+	cd graph/playground && npm run --silent build
+	@touch $@
+
+graph/%/node_modules/.package-lock.json: graph/%/package.json graph/%/package-lock.json
+	cd graph/$* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(golangci_lint):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv bin/golangci-lint $@
+
+.PHONY: clean
+clean: ## Remove what was built and installed here; the data of `make run` stays
+	rm -rf akin bin graph/audit/node_modules graph/playground/node_modules graph/playground/dist/main-* graph/playground/dist/.built

@@ -1,0 +1,73 @@
+#!/bin/sh
+# Installs what is missing on this machine of what its arguments name: postgres, compiler, chromium.
+#
+# What is there is taken as it is. PostgreSQL above all: an upgrade under a running server breaks plpgsql in it.
+set -eu
+
+has_postgres() ( # 14 or later, where repo/embedded/find.go looks for it
+	IFS=:
+	for dir in $PATH /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \
+		/opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+		/Applications/Postgres.app/Contents/Versions/*/bin; do
+		if ! [ -x "$dir/initdb" ] || ! [ -x "$dir/pg_ctl" ] || ! [ -x "$dir/postgres" ]; then continue; fi
+		major=$("$dir/postgres" --version | sed -n 's/.*(PostgreSQL) \([0-9]*\).*/\1/p')
+		if [ "${major:-0}" -ge 14 ]; then exit 0; fi
+	done
+	exit 1
+)
+
+has_compiler() { command -v cc || command -v gcc || command -v clang; } >/dev/null
+
+has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+for found in brew apt-get dnf apk none; do
+	if command -v "$found" >/dev/null; then break; fi
+done
+manager=$found
+
+packages=
+for need in "$@"; do
+	if "has_$need"; then continue; fi
+	case $manager:$need in
+	apt-get:postgres) packages="$packages postgresql" ;;
+	apt-get:compiler) packages="$packages gcc libc6-dev" ;;
+	dnf:postgres) packages="$packages postgresql-server" ;;
+	dnf:compiler) packages="$packages gcc" ;;
+	apk:postgres) packages="$packages postgresql" ;;
+	apk:compiler) packages="$packages gcc musl-dev" ;;
+	apt-get:chromium | dnf:chromium | apk:chromium) packages="$packages chromium" ;;
+	brew:postgres) packages="$packages postgresql@18" ;;
+	*)
+		echo "$need is missing, and there is no way here to install it: please do" >&2
+		exit 1
+		;;
+	esac
+done
+if [ -z "$packages" ]; then exit 0; fi
+
+echo "Installing with $manager:$packages"
+# shellcheck disable=SC2086 # a list of names
+case $manager in
+apt-get)
+	# Akin starts a PostgreSQL of its own: the package's need not run beside it.
+	no_cluster=/etc/postgresql-common/createcluster.d/akin.conf
+	as_root mkdir -p "${no_cluster%/*}"
+	echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
+	as_root apt-get update -qq
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages </dev/null
+	as_root rm "$no_cluster"
+	;;
+dnf) as_root dnf install -q -y $packages ;;
+apk) as_root apk add -q $packages ;;
+brew) brew install -q $packages ;;
+esac
+
+for need in "$@"; do
+	if "has_$need"; then continue; fi
+	echo "$manager installed$packages, but that is not the $need Akin needs (PostgreSQL: 14 or later): please install it" >&2
+	exit 1
+done
