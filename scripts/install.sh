@@ -58,7 +58,7 @@ apt-get)
 	as_root mkdir -p "${no_cluster%/*}"
 	echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
 	as_root apt-get update -qq
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages </dev/null
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages </dev/null >/dev/null
 	as_root rm "$no_cluster"
 	;;
 dnf) as_root dnf install -q -y $packages ;;
