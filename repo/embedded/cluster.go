@@ -100,24 +100,19 @@ func (c *cluster) takeTurn(ctx context.Context) (*os.File, error) {
 // create runs initdb unless there is a cluster, beside the place where it
 // belongs, so that a half-made one is never taken for whole. initdb inherits
 // the turn: should this process be killed, the turn lasts until initdb ends.
-func (c *cluster) create(ctx context.Context, turn *os.File) (err error) {
-	_, err = os.Stat(filepath.Join(c.data(), "PG_VERSION"))
+func (c *cluster) create(ctx context.Context, turn *os.File) error {
+	_, err := os.Stat(filepath.Join(c.data(), "PG_VERSION"))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	began := time.Now()
 	half := c.data() + ".new"
-	if err := os.RemoveAll(half); err != nil {
+	if err := os.RemoveAll(half); err != nil { // what a failed or killed initdb left
 		return err
 	}
 	if err := c.owner.mkdir(half); err != nil {
 		return notWritable(c.dir, err)
 	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(half) // the next start tries again
-		}
-	}()
 	// Whoever can open the socket is trusted: its directory is the owner's
 	// alone, and a password would have to lie beside it. Should TCP ever be
 	// opened by a setting, everybody is turned away. Sorting by bytes is the one

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,6 +170,24 @@ func TestStart(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestDefaultDir(t *testing.T) {
+	t.Setenv("HOME", "/home/somebody")
+	plain := "/home/somebody/.local/share/akin"
+	if runtime.GOOS == "darwin" {
+		plain = "/home/somebody/Library/Application Support/akin"
+	}
+	for xdg, want := range map[string]string{"": plain, "relative": plain, "/data": "/data/akin"} {
+		t.Setenv("XDG_DATA_HOME", xdg)
+		if os.Geteuid() == 0 {
+			want = "/var/lib/akin"
+		}
+		got, err := embedded.DefaultDir()
+		if err != nil || got != want {
+			t.Errorf("with XDG_DATA_HOME=%q it is %q, %v; want %q", xdg, got, err, want)
+		}
+	}
 }
 
 func TestRootServesTheClusterOfAnother(t *testing.T) {

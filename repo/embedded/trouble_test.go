@@ -309,9 +309,6 @@ func TestFirstStartCutShort(t *testing.T) {
 		if err := <-failed; err == nil {
 			t.Error("Start succeeded with its context gone")
 		}
-		if initdbRuns(dir)() {
-			t.Error("a half-made cluster was left")
-		}
 		start(t, dir)
 	})
 
