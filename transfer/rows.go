@@ -1,0 +1,199 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"akin/model"
+)
+
+// maxRow is the longest row, in bytes. The longest that can be written is some 4 KiB; one that is longer fails alone.
+const maxRow = 1 << 20
+
+// field is a field of an input, or what a file of failed rows adds to one.
+type field int
+
+const (
+	platform field = iota
+	platformCustomerID
+	email
+	firstName
+	lastName
+	fieldCount
+	remark field = -1 // the line and the reason in a file of failed rows, which mean nothing when it comes back
+)
+
+// fieldNames are the API's names of the fields; a header must have the first required ones.
+var fieldNames = [fieldCount]string{"platform", "platformCustomerId", "email", "firstName", "lastName"}
+
+const required = email + 1
+
+// fields has every name of a field: those of the API, and those of the seed document's create-or-update request.
+var fields = map[string]field{
+	"platform":             platform,
+	"platformCustomerId":   platformCustomerID,
+	"platform_customer_id": platformCustomerID,
+	"email":                email,
+	"firstName":            firstName,
+	"first_name":           firstName,
+	"lastName":             lastName,
+	"last_name":            lastName,
+	"line":                 remark,
+	"error":                remark,
+}
+
+const knownFields = "platform, platformCustomerId, email, firstName and lastName, or their snake_case"
+
+// values are the fields of a row; nil where it does not say.
+type values [fieldCount]*string
+
+func (v *values) text(f field) string {
+	if v[f] == nil {
+		return ""
+	}
+	return *v[f]
+}
+
+// row is one row of a file: an identity to upsert, or the reason why it cannot be.
+type row struct {
+	line int   // where it begins, from 1
+	end  int64 // the bytes of the file up to its end
+
+	input    *model.UpsertCustomerIdentityInput
+	identity *model.CustomerIdentity // what the input asks for, normalised
+
+	reason string // why the row failed; empty where it did not
+	text   []byte // the row as it stands in the file; only where it failed
+}
+
+func (r *row) fail(text []byte, reason string) {
+	r.text, r.reason = bytes.Clone(text), reason
+}
+
+// check takes the row's values, or fails it with every rule that they break.
+func (r *row) check(text []byte, v *values) {
+	r.input = &model.UpsertCustomerIdentityInput{
+		Platform: v.text(platform), PlatformCustomerID: v.text(platformCustomerID), Email: v.text(email),
+		FirstName: v[firstName], LastName: v[lastName],
+	}
+	var faults []*model.UserError
+	if r.identity, faults = r.input.Check(); faults != nil {
+		reasons := make([]string, len(faults))
+		for i, f := range faults {
+			reasons[i] = f.Message
+		}
+		r.fail(text, strings.Join(reasons, "; "))
+	}
+}
+
+// rows reads a file in one of the formats.
+type rows interface {
+	// next returns the next row, or io.EOF. A row that cannot be read is a failed one; an error is of the reading.
+	next() (row, error)
+	// extension is that of a file of the format.
+	extension() string
+	// failedHeader and failedRow return what a file of failed rows begins with, and its line for one: the row as it
+	// stood, so that nothing but the fault needs mending before the file is imported in its turn.
+	failedHeader() []byte
+	failedRow(row) []byte
+}
+
+// openRows tells the format from the first line: NDJSON begins with {, and anything else is the header of a CSV file.
+func openRows(source io.Reader) (rows, error) {
+	in := &lines{reader: bufio.NewReaderSize(source, maxRow)}
+	mark, err := in.reader.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case bytes.Equal(mark, []byte("\xEF\xBB\xBF")):
+		in.end = int64(len(mark))
+		_, _ = in.reader.Discard(len(mark)) // they are in the buffer
+	case bytes.HasPrefix(mark, []byte("\xFF\xFE")), bytes.HasPrefix(mark, []byte("\xFE\xFF")):
+		return nil, errors.New("the file is in UTF-16; save it as UTF-8")
+	}
+	first, err := in.nextFilled()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the file is empty; a CSV file has at least a header")
+	}
+	if err != nil {
+		return nil, err
+	}
+	text := bytes.TrimSpace(first.text)
+	switch {
+	case bytes.HasPrefix(text, []byte{'{'}):
+		in.unread(first)
+		return &ndjsonRows{in: in}, nil
+	case bytes.HasPrefix(text, []byte{'['}):
+		return nil, errors.New("the file is a JSON array; give one object a line (NDJSON): jq -c '.[]' does it")
+	}
+	return newCSVRows(in, first)
+}
+
+// lines reads a text line by line, and knows where it is.
+type lines struct {
+	reader *bufio.Reader // its buffer is the longest line
+	ahead  []line
+	number int
+	end    int64
+}
+
+// line is a line of a text, without its end. The text of one just read is valid until the next is read.
+type line struct {
+	text    []byte
+	number  int
+	end     int64
+	tooLong bool // then text is its beginning
+}
+
+// next returns the next line, or io.EOF.
+func (in *lines) next() (line, error) {
+	if len(in.ahead) > 0 {
+		l := in.ahead[0]
+		in.ahead = in.ahead[1:]
+		return l, nil
+	}
+	text, err := in.reader.ReadSlice('\n')
+	in.number++
+	in.end += int64(len(text))
+	l := line{number: in.number, tooLong: errors.Is(err, bufio.ErrBufferFull)}
+	if l.tooLong {
+		text = bytes.Clone(text[:1])
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		var more []byte
+		more, err = in.reader.ReadSlice('\n')
+		in.end += int64(len(more))
+	}
+	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.EOF) && len(text) == 0 {
+		return line{}, err
+	}
+	l.end = in.end
+	l.text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+	return l, nil
+}
+
+// nextFilled returns the next line that is not blank, or io.EOF.
+func (in *lines) nextFilled() (line, error) {
+	for {
+		l, err := in.next()
+		if err != nil || l.tooLong || len(bytes.TrimSpace(l.text)) > 0 {
+			return l, err
+		}
+	}
+}
+
+// unread has lines come again.
+func (in *lines) unread(again ...line) {
+	for i := range again {
+		again[i].text = bytes.Clone(again[i].text)
+	}
+	in.ahead = slices.Concat(again, in.ahead)
+}
+
+var reasonTooLong = fmt.Sprintf("the line is longer than %d bytes and is left out here", maxRow)
