@@ -1,0 +1,52 @@
+package repo_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"akin/repo"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// open returns the database at the URL, seen by the tracer and closed after the test.
+func open(t testing.TB, url string, tracer pgx.QueryTracer) *repo.DB {
+	t.Helper()
+	db, err := repo.Open(t.Context(), url, tracer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// connect returns a connection past Akin to the database at the URL, closed after the test.
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+// one returns the one value that the query gives.
+func one[T any](t testing.TB, conn *pgx.Conn, query string, args ...any) T {
+	t.Helper()
+	var value T
+	if err := conn.QueryRow(context.Background(), query, args...).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
