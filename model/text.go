@@ -68,14 +68,13 @@ func normalizePlatform(platform string) (string, *fault) {
 	if f := checkRequired(platform, MaxPlatform); f != nil {
 		return "", f
 	}
-	lower := strings.ToLower(platform)
-	for i, r := range lower {
-		letterOrDigit := 'a' <= r && r <= 'z' || '0' <= r && r <= '9'
+	for i, r := range platform { // before it is lowered, which turns İ and KELVIN SIGN into letters of ASCII
+		letterOrDigit := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 		if !letterOrDigit && (i == 0 || r != '_' && r != '-') {
 			return "", &fault{UserErrorInvalid, "must be made of a-z, 0-9, _ and -, beginning with a letter or digit"}
 		}
 	}
-	return lower, nil
+	return strings.ToLower(platform), nil
 }
 
 // MaxLabel is the longest name of a store or a token, in code points.
