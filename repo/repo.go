@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,7 +27,7 @@ const connectTimeout = 800 * time.Millisecond
 type DB struct {
 	bun    *bun.DB
 	pool   *pgxpool.Pool
-	tokens *expirable.LRU[tokenHash, *Token]
+	tokens *lru.Cache[tokenHash, cachedToken]
 }
 
 // Open returns the database at a PostgreSQL URL or keyword string, as pgx reads them, pool settings included; it
@@ -47,15 +47,15 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 		})
 		return nil
 	}
+	tokens, err := lru.New[tokenHash, cachedToken](tokenCacheSize)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of tokens: %w", err)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &DB{
-		bun:    bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()),
-		pool:   pool,
-		tokens: expirable.NewLRU[tokenHash, *Token](tokenCacheSize, nil, tokenCacheTime),
-	}, nil
+	return &DB{bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens}, nil
 }
 
 // Close waits for what is running and closes every connection.
@@ -84,16 +84,25 @@ func (s *Store) ID() uuid.UUID { return s.id }
 
 // params collects the values of a statement and hands out their $n, so that Bun composes the text and pgx prepares it
 // once for all values (measured: 2 to 2.7 times as fast as values in the text).
-type params []any
+type params struct {
+	values []any
+	// planAnew has PostgreSQL plan the statement for these values alone: the plan that suits a platform of half the
+	// store's customers reads every one of them to find the few of another platform (400,000 buffers against 100).
+	planAnew bool
+}
 
 func (p *params) add(value any) bun.Safe {
-	*p = append(*p, value)
-	return bun.Safe("$" + strconv.Itoa(len(*p)))
+	p.values = append(p.values, value)
+	return bun.Safe("$" + strconv.Itoa(len(p.values)))
 }
 
 // scan runs the query with its parameters and reads the rows into dest, a pointer to a slice or to a slice each column.
 func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest ...any) error {
-	return scanRows(ctx, s.db, s.db.DB, query.String(), p, dest...)
+	args := p.values
+	if p.planAnew {
+		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+	}
+	return scanRows(ctx, s.db, s.db.DB, query.String(), args, dest...)
 }
 
 // count returns how many rows the query would give.
