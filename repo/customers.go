@@ -76,6 +76,7 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQ
 		query.Where("c.email_normalized = ?", p.add(*f.Email))
 	}
 	if f.Platform != nil {
+		p.planAnew = true
 		query.Where("c.id IN (SELECT i.customer_id FROM customer_identities i WHERE i.store_id = ? AND i.platform = ?)",
 			p.add(s.id), p.add(*f.Platform))
 	}
@@ -110,6 +111,9 @@ func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Cust
 
 // CustomersByID returns the customers with these IDs, those that there are.
 func (s *Store) CustomersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Customer, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	var customers []*model.Customer
 	var p params
 	if err := s.scan(ctx, s.selectCustomers(&p, &model.CustomerFilter{IDs: ids}), p, &customers); err != nil {
