@@ -1,0 +1,263 @@
+package repo_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"akin/model"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+// span reports whether t is in the range.
+func span(r *model.DateTimeRange, t time.Time) bool {
+	return r == nil || (r.From == nil || !t.Before(*r.From)) && (r.To == nil || t.Before(*r.To))
+}
+
+func TestCustomerFilters(t *testing.T) {
+	t.Parallel()
+	store, customers, identities := fill(t, repotest.URL(t), 90)
+	on := map[uuid.UUID]map[string]bool{}
+	for _, i := range identities {
+		if on[i.CustomerID] == nil {
+			on[i.CustomerID] = map[string]bool{}
+		}
+		on[i.CustomerID][i.Platform] = true
+	}
+	newest, middle, oldest := customers[0], customers[45], customers[89]
+	some := []uuid.UUID{middle.ID, oldest.ID, uuid.New(), identities[0].ID, middle.ID}
+	updated := middle.UpdatedAt
+	filters := map[string]*model.CustomerFilter{
+		"nothing asked":               {},
+		"no IDs":                      {IDs: []uuid.UUID{}},
+		"some IDs":                    {IDs: some},
+		"an email in any spelling":    {Email: ptr(" CUSTOMER7@Example.com.")},
+		"an unknown email":            {Email: ptr("nobody@example.com")},
+		"a platform in any spelling":  {Platform: ptr("SHOPIFY")},
+		"an unknown platform":         {Platform: ptr("absent")},
+		"created from":                {CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}},
+		"created up to":               {CreatedAt: &model.DateTimeRange{To: &middle.CreatedAt}},
+		"created between":             {CreatedAt: &model.DateTimeRange{From: &oldest.CreatedAt, To: &newest.CreatedAt}},
+		"created in an open range":    {CreatedAt: &model.DateTimeRange{}},
+		"created in an empty range":   {CreatedAt: &model.DateTimeRange{From: &newest.CreatedAt, To: &oldest.CreatedAt}},
+		"updated from":                {UpdatedAt: &model.DateTimeRange{From: &updated}},
+		"updated up to":               {UpdatedAt: &model.DateTimeRange{To: &updated}},
+		"updated at one microsecond":  {UpdatedAt: &model.DateTimeRange{From: &updated, To: ptr(updated.Add(time.Microsecond))}},
+		"updated after a nanosecond":  {UpdatedAt: &model.DateTimeRange{From: ptr(updated.Add(1))}},
+		"updated before a nanosecond": {UpdatedAt: &model.DateTimeRange{To: ptr(updated.Add(1))}},
+		"all at once": {
+			IDs: []uuid.UUID{newest.ID, middle.ID, oldest.ID}, Email: middle.Email, Platform: ptr(anyOf(on[middle.ID])),
+			CreatedAt: &model.DateTimeRange{From: &oldest.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated},
+		},
+		"a platform and a range": {Platform: ptr("magento"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: &updated}},
+	}
+	for name, f := range filters {
+		t.Run(name, func(t *testing.T) {
+			keep := func(c *model.Customer) bool {
+				return (f.IDs == nil || slices.Contains(f.IDs, c.ID)) &&
+					(f.Email == nil || *c.EmailNormalized == strings.Trim(strings.ToLower(*f.Email), " .")) &&
+					(f.Platform == nil || on[c.ID][strings.ToLower(*f.Platform)]) &&
+					span(f.CreatedAt, c.CreatedAt) && span(f.UpdatedAt, c.UpdatedAt)
+			}
+			for field, value := range customerValues {
+				by := &model.CustomerOrder{Field: field, Direction: model.Descending}
+				want := sorted(customers, keep, customerID, value, model.Descending)
+				l := customerList(t.Context(), store, f, by, want)
+				if ids, _, _, err := l.page(model.PageArgs{First: ptr(100)}); err != nil || !slices.Equal(ids, want) {
+					t.Errorf("%s: got %v, %v, want %v", l.name, ids, err, want)
+				}
+				page, err := store.Customers(t.Context(), f, by, model.PageArgs{First: ptr(1)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := store.CountCustomers(t.Context(), page.Filter); err != nil || n != len(want) {
+					t.Errorf("counted %d of %d, %v", n, len(want), err)
+				}
+			}
+		})
+	}
+}
+
+func anyOf(set map[string]bool) (member string) {
+	for member = range set {
+		break
+	}
+	return member
+}
+
+func TestIdentityFilters(t *testing.T) {
+	t.Parallel()
+	store, customers, identities := fill(t, repotest.URL(t), 40)
+	middle := identities[len(identities)/2]
+	filters := map[string]*model.CustomerIdentityFilter{
+		"nothing asked":              {},
+		"an email in any spelling":   {Email: ptr(strings.ToUpper(*middle.Email))},
+		"a platform in any spelling": {Platform: ptr("Magento")},
+		"an unknown platform":        {Platform: ptr("absent")},
+		"a customer":                 {CustomerID: &customers[3].ID},
+		"an unknown customer":        {CustomerID: &identities[0].ID},
+		"created from":               {CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}},
+		"created up to":              {CreatedAt: &model.DateTimeRange{To: &middle.CreatedAt}},
+		"updated from":               {UpdatedAt: &model.DateTimeRange{From: &middle.UpdatedAt}},
+		"all at once": {
+			Email: middle.Email, Platform: &middle.Platform, CustomerID: &middle.CustomerID,
+			CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: ptr(middle.UpdatedAt.Add(1))},
+		},
+	}
+	for name, f := range filters {
+		t.Run(name, func(t *testing.T) {
+			keep := func(i *model.CustomerIdentity) bool {
+				return (f.Email == nil || *i.EmailNormalized == strings.ToLower(*f.Email)) &&
+					(f.Platform == nil || i.Platform == strings.ToLower(*f.Platform)) &&
+					(f.CustomerID == nil || i.CustomerID == *f.CustomerID) &&
+					span(f.CreatedAt, i.CreatedAt) && span(f.UpdatedAt, i.UpdatedAt)
+			}
+			for field, value := range identityValues {
+				by := &model.CustomerIdentityOrder{Field: field, Direction: model.Ascending}
+				want := sorted(identities, keep, identityID, value, model.Ascending)
+				l := identityList(t.Context(), store, f, by, want)
+				if ids, _, _, err := l.page(model.PageArgs{First: ptr(100)}); err != nil || !slices.Equal(ids, want) {
+					t.Errorf("%s: got %v, %v, want %v", l.name, ids, err, want)
+				}
+				page, err := store.CustomerIdentities(t.Context(), f, by, model.PageArgs{First: ptr(1)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := store.CountCustomerIdentities(t.Context(), page.Filter); err != nil || n != len(want) {
+					t.Errorf("counted %d of %d, %v", n, len(want), err)
+				}
+			}
+		})
+	}
+}
+
+// TestCreatedAtBoundaries puts the ends of a range around a customer's createdAt, which is told to the millisecond.
+func TestCreatedAtBoundaries(t *testing.T) {
+	t.Parallel()
+	store, _ := repotest.NewStore(t, repotest.New(t), "store")
+	at := upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity.CreatedAt
+	if at.Nanosecond()%int(time.Millisecond) != 0 {
+		t.Fatalf("createdAt is %v", at)
+	}
+	for _, offset := range []time.Duration{-time.Hour, -time.Millisecond, -time.Microsecond, -1, 0, 1, 500, time.Microsecond, time.Millisecond - 1, time.Millisecond, time.Hour} {
+		end := at.Add(offset)
+		for _, c := range []struct {
+			in   model.DateTimeRange
+			want bool
+		}{
+			{model.DateTimeRange{From: &end}, !at.Before(end)},
+			{model.DateTimeRange{To: &end}, at.Before(end)},
+			{model.DateTimeRange{From: ptr(at.Add(-time.Minute)), To: &end}, at.Before(end) && offset > -time.Minute},
+		} {
+			customers, err := store.Customers(t.Context(), &model.CustomerFilter{CreatedAt: &c.in}, nil, model.PageArgs{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			identities, err := store.CustomerIdentities(t.Context(), &model.CustomerIdentityFilter{CreatedAt: &c.in}, nil, model.PageArgs{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(customers.Nodes) == 1 != c.want || len(identities.Nodes) == 1 != c.want {
+				t.Errorf("created at %v: in %v: %d customers and %d identities", at, c.in, len(customers.Nodes), len(identities.Nodes))
+			}
+		}
+	}
+	for _, year := range []int{0, 1, 1969, 9999} {
+		far := time.Date(year, 1, 1, 0, 0, 0, 1, time.UTC)
+		page, err := store.Customers(t.Context(), &model.CustomerFilter{
+			CreatedAt: &model.DateTimeRange{From: &far}, UpdatedAt: &model.DateTimeRange{From: &far},
+		}, nil, model.PageArgs{})
+		if err != nil || len(page.Nodes) == 1 != (year < 2000) {
+			t.Errorf("from the year %d: %+v, %v", year, page, err)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	db := repotest.New(t)
+	store, _ := repotest.NewStore(t, db, "store")
+	other, _ := repotest.NewStore(t, db, "other")
+	i := upsertOne(t, store, input("1", "Jane@Doe.com")).CustomerIdentity
+	identity := func(platform, id string) *model.PlatformIdentityKey {
+		return &model.PlatformIdentityKey{Platform: platform, PlatformCustomerID: id}
+	}
+	for name, c := range map[string]struct {
+		by   model.CustomerKey
+		want bool
+	}{
+		"its ID":                          {model.CustomerKey{ID: &i.CustomerID}, true},
+		"its email in any spelling":       {model.CustomerKey{Email: ptr("JANE@doe.com ")}, true},
+		"an identity":                     {model.CustomerKey{Identity: identity("Shopify", "1")}, true},
+		"the ID of its identity":          {model.CustomerKey{ID: &i.ID}, false},
+		"an unknown ID":                   {model.CustomerKey{ID: ptr(uuid.New())}, false},
+		"an unknown email":                {model.CustomerKey{Email: ptr("nobody@doe.com")}, false},
+		"an unknown identity":             {model.CustomerKey{Identity: identity("shopify", "2")}, false},
+		"an identity of another platform": {model.CustomerKey{Identity: identity("magento", "1")}, false},
+	} {
+		got, err := store.Customer(t.Context(), c.by)
+		if err != nil || (got != nil && got.ID == i.CustomerID) != c.want || got != nil != c.want {
+			t.Errorf("by %s: %+v, %v", name, got, err)
+		}
+		if got, err := other.Customer(t.Context(), c.by); got != nil || err != nil {
+			t.Errorf("by %s, from another store: %+v, %v", name, got, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		by   model.CustomerIdentityKey
+		want bool
+	}{
+		"its ID":                 {model.CustomerIdentityKey{ID: &i.ID}, true},
+		"its platform identity":  {model.CustomerIdentityKey{PlatformIdentity: identity("SHOPIFY", "1")}, true},
+		"the ID of its customer": {model.CustomerIdentityKey{ID: &i.CustomerID}, false},
+		"an unknown one":         {model.CustomerIdentityKey{PlatformIdentity: identity("shopify", "11")}, false},
+	} {
+		got, err := store.CustomerIdentity(t.Context(), c.by)
+		if err != nil || got != nil != c.want {
+			t.Errorf("by %s: %+v, %v", name, got, err)
+		}
+		if got, err := other.CustomerIdentity(t.Context(), c.by); got != nil || err != nil {
+			t.Errorf("by %s, from another store: %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	db := repotest.New(t)
+	store, _ := repotest.NewStore(t, db, "store")
+	other, _ := repotest.NewStore(t, db, "other")
+	i := upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity
+	kinds := func(s *repo.Store) (got []string) {
+		t.Helper()
+		nodes, err := s.Nodes(t.Context(), []uuid.UUID{i.ID, uuid.New(), i.CustomerID, store.ID(), i.ID, uuid.Nil})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range nodes {
+			got = append(got, fmt.Sprintf("%T", n))
+		}
+		return got
+	}
+	want := []string{"*model.CustomerIdentity", "<nil>", "*model.Customer", "*model.Store", "*model.CustomerIdentity", "<nil>"}
+	if diff := cmp.Diff(want, kinds(store)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(slices.Repeat([]string{"<nil>"}, 6), kinds(other)); diff != "" {
+		t.Errorf("from another store (-want +got)\n%s", diff)
+	}
+	var refused *model.Error
+	if _, err := store.Nodes(t.Context(), make([]uuid.UUID, model.MaxIDs+1)); !errors.As(err, &refused) || refused.Code != model.CodeBadUserInput {
+		t.Errorf("too many IDs: %v", err)
+	}
+	if nodes, err := store.Nodes(t.Context(), nil); err != nil || len(nodes) != 0 {
+		t.Errorf("no IDs: %v, %v", nodes, err)
+	}
+}
