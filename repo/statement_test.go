@@ -1,0 +1,229 @@
+package repo_test
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"akin/model"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+// calls has a call of every exported method of a Store that asks the database.
+func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Store) error {
+	from := &model.DateTimeRange{From: &i.CreatedAt, To: &i.UpdatedAt}
+	customers := &model.CustomerFilter{
+		IDs: []uuid.UUID{i.CustomerID}, Email: i.Email, Platform: &i.Platform, CreatedAt: from, UpdatedAt: from,
+	}
+	identities := &model.CustomerIdentityFilter{
+		Platform: &i.Platform, Email: i.Email, CustomerID: &i.CustomerID, CreatedAt: from, UpdatedAt: from,
+	}
+	key := &model.PlatformIdentityKey{Platform: i.Platform, PlatformCustomerID: *i.PlatformCustomerID}
+	batch := []*model.UpsertCustomerIdentityInput{input("1", "jane@doe.com"), input(uuid.NewString(), "new@doe.com")}
+	return map[string]func(context.Context, *repo.Store) error{
+		"Self": func(ctx context.Context, s *repo.Store) error { _, err := s.Self(ctx); return err },
+		"Customer": func(ctx context.Context, s *repo.Store) error {
+			for _, by := range []model.CustomerKey{{ID: &i.CustomerID}, {Email: i.Email}, {Identity: key}} {
+				if _, err := s.Customer(ctx, by); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"CustomerIdentity": func(ctx context.Context, s *repo.Store) error {
+			for _, by := range []model.CustomerIdentityKey{{ID: &i.ID}, {PlatformIdentity: key}} {
+				if _, err := s.CustomerIdentity(ctx, by); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"Customers": func(ctx context.Context, s *repo.Store) error {
+			for _, filter := range []*model.CustomerFilter{nil, customers} {
+				if _, err := s.Customers(ctx, filter, nil, model.PageArgs{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"CustomerIdentities": func(ctx context.Context, s *repo.Store) error {
+			for _, filter := range []*model.CustomerIdentityFilter{nil, identities} {
+				if _, err := s.CustomerIdentities(ctx, filter, nil, model.PageArgs{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"CountCustomers": func(ctx context.Context, s *repo.Store) error { _, err := s.CountCustomers(ctx, customers); return err },
+		"CountCustomerIdentities": func(ctx context.Context, s *repo.Store) error {
+			_, err := s.CountCustomerIdentities(ctx, identities)
+			return err
+		},
+		"CustomersByID": func(ctx context.Context, s *repo.Store) error {
+			_, err := s.CustomersByID(ctx, []uuid.UUID{i.CustomerID})
+			return err
+		},
+		"Nodes": func(ctx context.Context, s *repo.Store) error {
+			_, err := s.Nodes(ctx, []uuid.UUID{i.ID, i.CustomerID, s.ID()})
+			return err
+		},
+		"IdentityPages": func(ctx context.Context, s *repo.Store) error {
+			page, err := s.IdentityPage(i.CustomerID, &i.Platform, model.PageArgs{})
+			if err == nil {
+				_, err = s.IdentityPages(ctx, []repo.IdentityPage{page})
+			}
+			return err
+		},
+		"IdentityCounts": func(ctx context.Context, s *repo.Store) error {
+			_, err := s.IdentityCounts(ctx, []model.IdentityList{{CustomerID: i.CustomerID, Platform: i.Platform}})
+			return err
+		},
+		"UpsertCustomerIdentity": func(ctx context.Context, s *repo.Store) error {
+			_, err := s.UpsertCustomerIdentity(ctx, *batch[0])
+			return err
+		},
+		"UpsertCustomerIdentities": func(ctx context.Context, s *repo.Store) error {
+			for _, policy := range []model.BatchErrorPolicy{model.KeepValid, model.RejectAll} {
+				if _, err := s.UpsertCustomerIdentities(ctx, batch, policy); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// silent are the methods of a Store that ask the database nothing.
+var silent = []string{"ID", "IdentityPage"}
+
+func TestEveryStatementOfAStoreNamesIt(t *testing.T) {
+	t.Parallel()
+	recorded := &recorder{}
+	store, _ := repotest.NewStore(t, open(t, repotest.URL(t), recorded), "store")
+	i := upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity
+	known := calls(i)
+	for method := range reflect.TypeFor[*repo.Store]().Methods() {
+		call, ok := known[method.Name]
+		if !ok {
+			if !slices.Contains(silent, method.Name) {
+				t.Errorf("%s is not called by this test", method.Name)
+			}
+			continue
+		}
+		recorded.take()
+		if err := call(t.Context(), store); err != nil {
+			t.Errorf("%s: %v", method.Name, err)
+		}
+		statements := recorded.take()
+		if len(statements) == 0 {
+			t.Errorf("%s asked nothing", method.Name)
+		}
+		for _, s := range statements {
+			if s.sql == "begin" || s.sql == "commit" {
+				continue
+			}
+			if len(s.args) == 0 || s.args[0] != store.ID() {
+				t.Errorf("%s: the store is not the first parameter of %s", method.Name, s.sql)
+			}
+			checkTables(t, method.Name, s.sql)
+		}
+	}
+}
+
+// checkTables fails the test unless a statement compares the store, or writes it, once for each table that it names.
+func checkTables(t *testing.T, method, sql string) {
+	t.Helper()
+	sql = strings.Join(strings.Fields(strings.ReplaceAll(sql, `"`, "")), " ")
+	tables, walls := 0, 0
+	for _, clause := range []string{"FROM ", "UPDATE ", "INTO ", "JOIN "} {
+		for _, table := range []string{"customers", "customer_identities", "stores", "api_tokens"} {
+			tables += strings.Count(sql+" ", clause+table+" ")
+		}
+	}
+	for _, wall := range []string{"store_id = $", "s.id = $", "SELECT $1,"} {
+		walls += strings.Count(sql, wall)
+	}
+	if tables == 0 || walls < tables {
+		t.Errorf("%s: %d tables and %d conditions on the store in %s", method, tables, walls, sql)
+	}
+}
+
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	recorded := &recorder{}
+	store, _ := repotest.NewStore(t, open(t, repotest.URL(t), recorded), "store")
+	ctx := t.Context()
+	upsert := func(in *model.UpsertCustomerIdentityInput, want model.UpsertOutcome) func() error {
+		return func() error {
+			payload, err := store.UpsertCustomerIdentity(ctx, *in)
+			if err == nil && *payload.Outcome != want {
+				t.Errorf("the outcome is %s, not %s", *payload.Outcome, want)
+			}
+			return err
+		}
+	}
+	var set []*model.UpsertCustomerIdentityInput
+	for range model.MaxBatch {
+		set = append(set, input(uuid.NewString(), uuid.NewString()+"@doe.com"))
+	}
+	batch := func(policy model.BatchErrorPolicy) func() error {
+		return func() error { _, err := store.UpsertCustomerIdentities(ctx, set, policy); return err }
+	}
+	var page *model.CustomerConnection
+	for _, c := range []struct {
+		name string
+		call func() error
+		want int
+	}{
+		{"an identity with an unknown email", upsert(input("1", "jane@doe.com"), "CREATED"), 1},
+		{"an identity with a known email", upsert(input("2", "jane@doe.com"), "CREATED"), 1},
+		{"a known identity with something new", upsert(input("1", "janet@doe.com"), "UPDATED"), 1},
+		{"a known identity with nothing new", upsert(input("1", "janet@doe.com"), "UNCHANGED"), 1},
+		{"a full batch", batch(model.KeepValid), 1},
+		{"a full batch, all or nothing", batch(model.RejectAll), 3},
+		{"a faulty input", func() error {
+			_, err := store.UpsertCustomerIdentity(ctx, model.UpsertCustomerIdentityInput{})
+			return err
+		}, 0},
+		{"a page of customers", func() (err error) {
+			page, err = store.Customers(ctx, &model.CustomerFilter{Platform: ptr("shopify")}, nil, model.PageArgs{First: ptr(50)})
+			return err
+		}, 1},
+		{"the identities of a page of customers", func() error {
+			var pages []repo.IdentityPage
+			for _, c := range page.Nodes {
+				p, err := store.IdentityPage(c.ID, nil, model.PageArgs{})
+				if err != nil {
+					return err
+				}
+				pages = append(pages, p)
+			}
+			got, err := store.IdentityPages(ctx, pages)
+			if len(got) != 50 {
+				t.Errorf("%d pages", len(got))
+			}
+			return err
+		}, 1},
+		{"a page of identities", func() error {
+			_, err := store.CustomerIdentities(ctx, nil, nil, model.PageArgs{})
+			return err
+		}, 1},
+		{"a customer by an identity", func() error {
+			_, err := store.Customer(ctx, model.CustomerKey{Identity: &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "1"}})
+			return err
+		}, 1},
+	} {
+		recorded.take()
+		if err := c.call(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := recorded.take(); len(got) != c.want {
+			t.Errorf("%s took %d round trips, not %d: %v", c.name, len(got), c.want, got)
+		}
+	}
+}

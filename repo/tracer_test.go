@@ -1,0 +1,54 @@
+package repo_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// statement is what went to the database: its text and its parameters.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// recorder keeps every statement that it sees start.
+type recorder struct {
+	mu         sync.Mutex
+	statements []statement
+}
+
+func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(data.SQL, "--") { // pgx asks an idle connection whether it lives
+		return ctx
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.statements = append(r.statements, statement{data.SQL, parameters(data.Args)})
+	return ctx
+}
+
+func (*recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// parameters returns the arguments of a statement without the options that pgx lets stand before them.
+func parameters(args []any) []any {
+	for i, arg := range args {
+		switch arg.(type) {
+		case pgx.QueryExecMode, pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
+		default:
+			return args[i:]
+		}
+	}
+	return nil
+}
+
+// take returns what was recorded since the last take.
+func (r *recorder) take() []statement {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.statements
+	r.statements = nil
+	return taken
+}
