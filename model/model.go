@@ -35,6 +35,9 @@ type Customer struct {
 	LastName        *string   `bun:"last_name"`
 	CreatedAt       time.Time `bun:"created_at"`
 	UpdatedAt       time.Time `bun:"updated_at"`
+
+	// IdentityPages are the pages of the customer's identities that an answer shows.
+	IdentityPages map[IdentityPage]*CustomerIdentityConnection `bun:"-"`
 }
 
 // CustomerIdentity is a customer's account on one ecommerce platform, unique in its store by platform and
@@ -54,6 +57,9 @@ type CustomerIdentity struct {
 	LastName        *string   `bun:"last_name"`
 	CreatedAt       time.Time `bun:"created_at"`
 	UpdatedAt       time.Time `bun:"updated_at"`
+
+	// Customer is set where an answer shows it.
+	Customer *Customer `bun:"-"`
 }
 
 // IsNode marks a Store as a Node.
@@ -68,4 +74,12 @@ func (*CustomerIdentity) IsNode() {}
 // Key returns what identifies the account on its platform.
 func (i *CustomerIdentity) Key() PlatformIdentityKey {
 	return PlatformIdentityKey{i.Platform, *i.PlatformCustomerID}
+}
+
+// KeepIdentityPage adds a page to IdentityPages.
+func (c *Customer) KeepIdentityPage(page IdentityPage, identities *CustomerIdentityConnection) {
+	if c.IdentityPages == nil {
+		c.IdentityPages = map[IdentityPage]*CustomerIdentityConnection{}
+	}
+	c.IdentityPages[page] = identities
 }

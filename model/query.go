@@ -104,13 +104,15 @@ type CustomerIdentityEdge = Edge[CustomerIdentity]
 // CustomerConnection is a page of customers.
 type CustomerConnection struct {
 	Connection[Customer]
-	Filter *CustomerFilter // what totalCount counts
+	TotalCount int             // set where an answer shows it
+	Filter     *CustomerFilter // what TotalCount counts
 }
 
 // CustomerIdentityConnection is a page of identities.
 type CustomerIdentityConnection struct {
 	Connection[CustomerIdentity]
-	// What totalCount counts: the identities of a customer, or else those that meet the filter.
+	TotalCount int // set where an answer shows it
+	// What TotalCount counts: the identities of a customer, or else those that meet the filter.
 	List   *IdentityList
 	Filter *CustomerIdentityFilter
 }
@@ -119,6 +121,12 @@ type CustomerIdentityConnection struct {
 type IdentityList struct {
 	CustomerID uuid.UUID
 	Platform   string // empty for all
+}
+
+// IdentityPage names a page of such a list.
+type IdentityPage struct {
+	IdentityList
+	Page Page
 }
 
 // Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -50,4 +51,20 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 		}
 	}
 	return time.Time{}, BadInput("", "a DateTime must be an instant in RFC 3339, such as 2026-03-09T14:02:06.000Z")
+}
+
+// MarshalInt writes a whole number for GraphQL.
+func MarshalInt(i int) graphql.Marshaler { return graphql.MarshalInt(i) }
+
+// UnmarshalInt reads a whole number from GraphQL; BAD_USER_INPUT where it is none. (gqlgen would read the text "5".)
+func UnmarshalInt(v any) (int, error) {
+	switch v := v.(type) {
+	case int64:
+		return int(v), nil
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32 {
+			return int(v), nil
+		}
+	}
+	return 0, BadInput("", "an Int must be a whole number")
 }

@@ -27,6 +27,10 @@ func asModelError(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
+	var connectErr *pgconn.ConnectError // whatever the server says to one who may not come in
+	if errors.As(err, &connectErr) {
+		return unavailable(err)
+	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		switch {
@@ -38,8 +42,7 @@ func asModelError(err error) error {
 		return err
 	}
 	var netErr net.Error
-	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) || errors.As(err, &netErr) || errors.Is(err, context.DeadlineExceeded) ||
+	if errors.As(err, &netErr) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
 		return unavailable(err)

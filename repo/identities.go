@@ -62,6 +62,7 @@ func (s *Store) CountCustomerIdentities(ctx context.Context, filter *model.Custo
 func (s *Store) selectIdentities(p *params, f *model.CustomerIdentityFilter) *bun.SelectQuery {
 	query := s.db.NewSelect().Model((*model.CustomerIdentity)(nil)).Where("i.store_id = ?", p.add(s.id))
 	if f.Platform != nil {
+		p.planAnew = true
 		query.Where("i.platform = ?", p.add(*f.Platform))
 	}
 	if f.Email != nil {
@@ -98,6 +99,9 @@ func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityK
 }
 
 func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	var identities []*model.CustomerIdentity
 	var p params
 	query := s.selectIdentities(&p, &model.CustomerIdentityFilter{})
@@ -111,11 +115,8 @@ func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 	return byID, nil
 }
 
-// IdentityPage names a page of such a list.
-type IdentityPage struct {
-	model.IdentityList
-	Page model.Page
-}
+// IdentityPage names a page of a customer's identities.
+type IdentityPage = model.IdentityPage
 
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.
 func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (IdentityPage, error) {
@@ -128,7 +129,7 @@ func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.
 		list.Platform = *platform
 	}
 	page, err := args.Page(s.identityScope(customerID))
-	return IdentityPage{list, page}, err
+	return IdentityPage{IdentityList: list, Page: page}, err
 }
 
 func (s *Store) identityScope(customerID uuid.UUID) string {

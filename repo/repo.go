@@ -121,9 +121,9 @@ type querier interface {
 }
 
 func scanRows(ctx context.Context, db *bun.DB, q querier, query string, args []any, dest ...any) error {
-	rows, err := q.QueryContext(ctx, query, args...)
+	rows, err := q.QueryContext(ctx, query, args...) //nolint:rowserrcheck // ScanRows checks and closes them
 	if err == nil {
-		err = db.ScanRows(ctx, rows, dest...) // closes rows
+		err = db.ScanRows(ctx, rows, dest...)
 	}
 	return asModelError(err)
 }

@@ -229,7 +229,7 @@ func checkBatch(inputs []*model.UpsertCustomerIdentityInput, results []*model.Up
 		if earlier, ok := first[wanted.Key()]; ok {
 			results[i].UserErrors = []*model.UserError{{
 				Code: model.UserErrorDuplicateInBatch, Field: path,
-				Message: "the platform and platformCustomerId are those of inputs " + strconv.Itoa(earlier),
+				Message: "the platform and platformCustomerId are those of inputs[" + strconv.Itoa(earlier) + "]",
 			}}
 			continue
 		}

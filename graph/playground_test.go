@@ -1,11 +1,10 @@
-package playground_test
+package graph_test
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"sync"
@@ -19,7 +18,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
+	"akin/graph"
 	"akin/graph/playground"
+	"akin/repo"
 )
 
 // Where the page keeps what a person sees. CodeMirror draws only the lines in view, so its editors are
@@ -35,12 +36,8 @@ const (
 	typeInto      = `(%s.setValue(%q), true)`
 )
 
-// introspection is the smallest schema GraphiQL accepts.
-const introspection = `{"data":{"__schema":{"queryType":{"name":"Query"},"mutationType":null,"subscriptionType":null,"directives":[],"types":[
-	{"kind":"SCALAR","name":"Boolean"},{"kind":"SCALAR","name":"String"},
-	{"kind":"OBJECT","name":"Query","interfaces":[],"fields":[{"name":"ok","args":[],"isDeprecated":false,"type":{"kind":"SCALAR","name":"Boolean"}}]}
-]}}}`
-
+// TestThePlaygroundInABrowser opens the playground as a developer does: the page loads from no other host, its tabs run
+// against the API, and a server started anew finds the browser ready.
 func TestThePlaygroundInABrowser(t *testing.T) {
 	t.Parallel()
 	if !playground.Built() {
@@ -48,22 +45,23 @@ func TestThePlaygroundInABrowser(t *testing.T) {
 	}
 	page := browser(t)
 	var token atomic.Value
-	token.Store("akin_first")
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/graphql" {
-			stub(w, r)
-			return
-		}
-		playground.Handler(token.Load().(string)).ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
+	a := newAPI(t, func(cfg *graph.Config) {
+		cfg.Playground = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			playground.Handler(token.Load().(string)).ServeHTTP(w, r)
+		})
+	})
+	token.Store(a.token)
+	second, _, err := a.db.CreateToken(t.Context(), "shop", "second", repo.ScopeWrite, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 
-	page.do(t, chromedp.Navigate(server.URL))
+	page.do(t, chromedp.Navigate(a.url))
 	if got, want := until[string](t, page, query), playground.Tabs()[0].Query; got != want {
 		t.Errorf("the editor shows\n%s\nwant\n%s", got, want)
 	}
-	if got := until[string](t, page, headers); !strings.Contains(got, `"Bearer akin_first"`) {
-		t.Errorf("headers %s, want the token akin_first", got)
+	if got := until[string](t, page, headers); !strings.Contains(got, "Bearer "+a.token) {
+		t.Errorf("headers %s, want the token %s", got, a.token)
 	}
 	if got := until[string](t, page, `document.title`); got != "Akin" {
 		t.Errorf("title %q, want Akin", got)
@@ -75,8 +73,8 @@ func TestThePlaygroundInABrowser(t *testing.T) {
 
 	until[string](t, page, queryEditor+`?.operationName`) // GraphiQL reads it from the text in a while
 	page.do(t, chromedp.Click(executeButton, chromedp.NodeVisible))
-	if got := until[string](t, page, response); !strings.Contains(got, "UpsertIdentity with Bearer akin_first") {
-		t.Errorf("response %s, want the stub's answer", got)
+	if got := until[string](t, page, response); !strings.Contains(got, `"outcome": "CREATED"`) {
+		t.Errorf("the first tab is answered with %s", got)
 	}
 
 	// The dialog adds a style element at run time, which the policy has to admit.
@@ -87,39 +85,18 @@ func TestThePlaygroundInABrowser(t *testing.T) {
 	until[bool](t, page, fmt.Sprintf(typeInto, headersEditor, `{"Authorization": "Bearer akin_typed"}`))
 	until[bool](t, page, fmt.Sprintf(typeInto, queryEditor, "query UpsertIdentity { typed }"))
 	until[bool](t, page, `['query', 'tabState'].every(key => localStorage.getItem('akin:graphiql:' + key)?.includes('{ typed }'))`)
-	token.Store("akin_second")
+	token.Store(second)
 	page.do(t, chromedp.Reload())
 	if got := until[string](t, page, query); got != "query UpsertIdentity { typed }" {
 		t.Errorf("the editor shows %s after a reload, want what was typed", got)
 	}
-	if got := until[string](t, page, headers); !strings.Contains(got, `"Bearer akin_second"`) {
-		t.Errorf("headers %s after a restart, want the token akin_second", got)
+	if got := until[string](t, page, headers); !strings.Contains(got, "Bearer "+second) {
+		t.Errorf("headers %s after a restart, want the token %s", got, second)
 	}
 	if diff := cmp.Diff(tabs, until[[]string](t, page, tabTitles)); diff != "" {
 		t.Errorf("tabs after a reload (-want +got):\n%s", diff)
 	}
-	page.checkQuiet(t, server.URL)
-}
-
-// stub answers GraphiQL's introspection, and any other operation with its name and the token it came with.
-// As the API does, it refuses whoever has none.
-func stub(w http.ResponseWriter, r *http.Request) {
-	authorization := r.Header.Get("Authorization")
-	if !strings.HasPrefix(authorization, "Bearer akin_") {
-		http.Error(w, "{}", http.StatusUnauthorized) // which the console shows
-		return
-	}
-	var request struct{ OperationName string }
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if request.OperationName == "IntrospectionQuery" {
-		_, _ = fmt.Fprint(w, introspection)
-		return
-	}
-	_, _ = fmt.Fprintf(w, `{"data": {"answer": %q}}`, request.OperationName+" with "+authorization)
+	page.checkQuiet(t, a.url)
 }
 
 // tab is a browser's page, with every request it made and everything its console showed; violations of
@@ -238,5 +215,20 @@ func (p *tab) note(event any) {
 		for _, argument := range event.Args {
 			p.console = append(p.console, fmt.Sprintf("%s: %s %s", event.Type, argument.Value, argument.Description))
 		}
+	}
+}
+
+// TestPlaygroundTabs runs every tab, in order, on an empty store.
+func TestPlaygroundTabs(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, tab := range playground.Tabs() {
+		var variables map[string]any
+		if tab.Variables != "" {
+			if err := json.Unmarshal([]byte(tab.Variables), &variables); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.must(t, nil, tab.Query, variables)
 	}
 }

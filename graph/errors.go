@@ -1,0 +1,137 @@
+package graph
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"akin/model"
+)
+
+// What an answer tells of errors at most: enough to mend a query by, and no mirror for what was sent.
+const (
+	maxErrors        = 20  // of a refused document
+	maxMessageLength = 300 // bytes of one message
+)
+
+// presenter turns errors into what a caller may see, and logs what it may not.
+type presenter struct {
+	log *slog.Logger
+}
+
+// present returns a new error each time: gqlgen writes paths into the ones it is given.
+func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
+	var at *gqlerror.Error
+	if !errors.As(err, &at) {
+		at = gqlerror.Wrap(err)
+	}
+	shown := &gqlerror.Error{Path: at.Path, Locations: at.Locations}
+	argument := ""
+	if isVariable(at) {
+		shown.Path = nil // it is none in the answer
+	} else if field := graphql.GetFieldContext(ctx); field != nil && argumentsUnread(field) {
+		shown.Path = field.Path()
+		argument = strings.TrimPrefix(at.Path[min(len(shown.Path), len(at.Path)):].String(), ".")
+	}
+	known := p.classify(ctx, err, at)
+	shown.Message = shorten(known.Error())
+	shown.Extensions = map[string]any{"code": string(known.Code)}
+	if argument = cmp.Or(known.Field, argument); argument != "" {
+		shown.Extensions["field"] = argument
+	}
+	return shown
+}
+
+// isVariable reports whether gqlparser found the error in the variables: its path is "variable", then the way into
+// them. A field may be called so too, but its errors are not the validator's.
+func isVariable(at *gqlerror.Error) bool {
+	return len(at.Path) > 1 && at.Path[0] == ast.PathName("variable") && at.Extensions["code"] == errcode.ValidationFailed
+}
+
+// argumentsUnread reports whether gqlgen could not read the field's arguments, so that no resolver ran.
+func argumentsUnread(field *graphql.FieldContext) bool {
+	return field.Args == nil && field.Field.Field != nil && len(field.Field.Definition.Arguments) > 0
+}
+
+// classify says what kind of error it is. Whatever has no kind is INTERNAL: logged, and not shown.
+func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) *model.Error {
+	if at.Err != nil {
+		err = at.Err // without its place
+	}
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		return p.internal(ctx, err, panicked.stack)
+	}
+	var known *model.Error
+	isKnown := errors.As(err, &known)
+	if ctx.Err() != nil && (!isKnown || known.Code == model.CodeUnavailable) {
+		return interrupted(ctx)
+	}
+	if isKnown {
+		if record := recordFrom(ctx); known.Code == model.CodeUnavailable && record.meets(known.Cause) {
+			p.log.WarnContext(ctx, "unavailable", "request_id", record.id, "error", known.Cause)
+		}
+		return known
+	}
+	if isVariable(at) {
+		variable := strings.TrimPrefix(at.Path[1:].String(), ".")
+		return &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf("$%s: %s", variable, at.Message)}
+	}
+	if code, ok := at.Extensions["code"].(string); ok { // the parser's or the validator's
+		return &model.Error{Code: model.ErrorCode(code), Message: at.Message}
+	}
+	if field := graphql.GetFieldContext(ctx); field != nil && argumentsUnread(field) {
+		return &model.Error{Code: model.CodeBadUserInput, Message: at.Message}
+	}
+	return p.internal(ctx, err, "")
+}
+
+// interrupted is the error of whatever the end of the request's time, or its client, cut short.
+func interrupted(ctx context.Context) *model.Error {
+	var timeout *model.Error
+	if errors.As(context.Cause(ctx), &timeout) {
+		return timeout
+	}
+	return &model.Error{Code: model.CodeUnavailable, Message: "the request was broken off"}
+}
+
+func (p presenter) internal(ctx context.Context, cause error, stack string) *model.Error {
+	record := recordFrom(ctx)
+	if record.meets(cause) {
+		p.log.ErrorContext(ctx, "internal error", "request_id", record.id, "error", cause, "stack", stack)
+	}
+	return &model.Error{Code: model.CodeInternal, Message: internalMessage(record.id)}
+}
+
+func internalMessage(requestID string) string {
+	return "an internal error, which the log tells under request " + requestID
+}
+
+func shorten(message string) string {
+	if len(message) <= maxMessageLength {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessageLength], "") + "…"
+}
+
+// panicError is a panic of a resolver.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// recovered is gqlgen's recover function; the presenter logs what it returns.
+func recovered(_ context.Context, value any) error {
+	return &panicError{value: value, stack: string(debug.Stack())}
+}

@@ -1,0 +1,257 @@
+package graph_test
+
+import (
+	"database/sql"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"akin/graph"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+func TestBadArgumentsAreNamed(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const unknownID = "0190a000-0000-7000-8000-000000000001"
+	type variables = map[string]any
+	ids := make([]string, 101)
+	for i := range ids {
+		ids[i] = unknownID
+	}
+	const (
+		page   = "query ($first: Int, $last: Int, $after: String) { customers(first: $first, last: $last, after: $after) { nodes { id } } }"
+		byKey  = "query ($by: CustomerKey!) { customer(by: $by) { id } }"
+		byID   = "query ($id: ID!) { node(id: $id) { id } }"
+		upsert = "mutation ($input: UpsertCustomerIdentityInput!) { upsertCustomerIdentity(input: $input) { outcome } }"
+	)
+	for _, test := range []struct {
+		name, document string
+		variables      variables
+		status         int
+		code, message  string
+		field          string
+	}{
+		{
+			"first with last",
+			page,
+			variables{"first": 1, "last": 1},
+			200, "BAD_USER_INPUT", "first must not be given together with last", "first",
+		},
+		{
+			"first as text",
+			page,
+			variables{"first": "5"},
+			200, "BAD_USER_INPUT", "an Int must be a whole number", "first",
+		},
+		{
+			"first of zero",
+			page,
+			variables{"first": 0},
+			200, "BAD_USER_INPUT", "first must be 1 to 100; it is 0", "first",
+		},
+		{
+			"first below zero",
+			page,
+			variables{"first": -5},
+			200, "BAD_USER_INPUT", "first must be 1 to 100; it is -5", "first",
+		},
+		{
+			"first above 100",
+			page,
+			variables{"first": 101},
+			200, "BAD_USER_INPUT", "first must be 1 to 100; it is 101", "first",
+		},
+		{"last above 100", page, variables{"last": 1 << 40}, 200, "BAD_USER_INPUT", "last must be 1 to 100", "last"},
+		{
+			"first beyond any number",
+			"{ customers(first: 99999999999999999999) { nodes { id } } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", "32-bit", "",
+		},
+		{
+			"a broken cursor",
+			page,
+			variables{"after": "nonsense"},
+			200, "BAD_USER_INPUT", "after must be a cursor", "after",
+		},
+		{"a malformed ID", byID, variables{"id": "nonsense"}, 200, "BAD_USER_INPUT", "an ID must be a UUID", "id"},
+		{"a number for an ID", byID, variables{"id": 7}, 200, "BAD_USER_INPUT", "an ID must be a UUID", "id"},
+		{
+			"a malformed ID in a list",
+			"query ($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+			variables{"ids": []string{unknownID, "x"}},
+			200, "BAD_USER_INPUT", "an ID must be a UUID", "ids[1]",
+		},
+		{
+			"a malformed ID in a key",
+			byKey,
+			variables{"by": variables{"id": "x"}},
+			200, "BAD_USER_INPUT", "an ID must be a UUID", "by.id",
+		},
+		{
+			"more than 100 IDs",
+			"query ($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+			variables{"ids": ids},
+			200, "BAD_USER_INPUT", "at most 100", "ids",
+		},
+		{
+			"no key of a oneOf",
+			byKey,
+			variables{"by": variables{}},
+			200, "BAD_USER_INPUT", "by must have exactly one field; it has 0", "by",
+		},
+		{
+			"two keys of a oneOf",
+			byKey,
+			variables{"by": variables{"id": unknownID, "email": "a@doe.com"}},
+			200, "BAD_USER_INPUT", "by must have exactly one field; it has 2", "by",
+		},
+		{
+			"two keys of a oneOf as literals",
+			`{ customer(by: {id: "x", email: "y"}) { id } }`, nil, 400, "GRAPHQL_VALIDATION_FAILED", "", "",
+		},
+		{"a missing variable", byID, nil, 400, "BAD_USER_INPUT", "$id: must be defined", ""},
+		{"a null where none may be", byID, variables{"id": nil}, 400, "BAD_USER_INPUT", "$id: cannot be null", ""},
+		{
+			"a missing input field",
+			upsert,
+			variables{"input": variables{"platform": "shopify"}},
+			400, "BAD_USER_INPUT", "$input.platformCustomerId: must be defined", "",
+		},
+		{
+			"an unknown input field",
+			upsert,
+			variables{"input": variables{"plattform": "shopify"}},
+			400, "BAD_USER_INPUT", "$input.plattform: unknown field", "",
+		},
+		{
+			"a number for a string",
+			upsert,
+			variables{"input": variables{"platform": "shopify", "platformCustomerId": 7, "email": "a@doe.com"}},
+			400, "BAD_USER_INPUT", "$input.platformCustomerId: cannot use", "",
+		},
+		{
+			"a string for an object",
+			upsert,
+			variables{"input": "shopify"},
+			400, "BAD_USER_INPUT", "$input: must be a UpsertCustomerIdentityInput", "",
+		},
+		{
+			"a word for a number",
+			page,
+			variables{"first": "ten"},
+			400, "BAD_USER_INPUT", "$first: cannot use string as Int", "",
+		},
+		{
+			"a fraction for a whole number",
+			page,
+			variables{"first": 1.5},
+			400, "BAD_USER_INPUT", "$first: cannot use float64 as Int", "",
+		},
+		{
+			"an unknown enum value",
+			"query ($f: CustomerOrderField!) { customers(orderBy: {field: $f}) { nodes { id } } }",
+			variables{"f": "AGE"},
+			400, "BAD_USER_INPUT", "AGE is not a valid CustomerOrderField", "",
+		},
+		{
+			"an instant that is none",
+			`{ customers(filter: {createdAt: {from: "today"}}) { nodes { id } } }`, nil,
+			200, "BAD_USER_INPUT", "a DateTime must be an instant", "filter.createdAt.from",
+		},
+		{
+			"an unknown field",
+			"{ store { nam } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "nam" on type "Store"`, "",
+		},
+		{
+			"a field of a long name",
+			"{ store { " + strings.Repeat("x", 100_000) + " } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", "Cannot query field", "",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := a.query(t, test.document, test.variables)
+			got.check(t, test.status, test.code, test.message)
+			if field := got.Errors[0].Extensions.Field; field != test.field {
+				t.Errorf("field %q, want %q", field, test.field)
+			}
+			path := fmt.Sprint(got.Errors[0].Path)
+			if test.status == http.StatusBadRequest && path != "[]" || strings.Contains(path, " ") {
+				t.Errorf("path %s is none in the answer", path)
+			}
+			if len(got.body) > 1000 {
+				t.Errorf("%d bytes tell of one error", len(got.body))
+			}
+		})
+	}
+}
+
+func TestAnUnknownIDIsNull(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const document = `query ($id: ID!) {
+		node(id: $id) { id } nodes(ids: [$id]) { id } customer(by: {id: $id}) { id } customerIdentity(by: {id: $id}) { id }
+	}`
+	got := a.query(t, document, map[string]any{"id": "0190a000-0000-7000-8000-000000000001"})
+	const want = `{"node":null,"nodes":[null],"customer":null,"customerIdentity":null}`
+	if got.status != http.StatusOK || string(got.Data) != want || len(got.Errors) > 0 {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+}
+
+func TestOnlyTheFirstErrorsOfADocumentAreTold(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	var fields strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&fields, "x%d ", i)
+	}
+	got := a.query(t, "{ store { "+fields.String()+"} }", nil)
+	if len(got.Errors) != 21 || got.Errors[20].Message != "and 480 errors more" {
+		t.Errorf("%d errors: %.300s", len(got.Errors), got.body)
+	}
+}
+
+func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
+	t.Parallel()
+	address := repotest.URL(t)
+	db, err := repo.Open(t.Context(), address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	a := newAPI(t, func(cfg *graph.Config) { cfg.DB = db })
+	_, a.token = repotest.NewStore(t, db, "shop")
+	conn, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), `ALTER TABLE customers RENAME TO lost`); err != nil {
+		t.Fatal(err)
+	}
+	got := a.send(t, request{
+		header: map[string]string{"X-Request-Id": "req-7", "Accept": typeGraphQL},
+		body:   `{"query":"{ store { name } a: customer(by: {email: \"a@doe.com\"}) { id } b: customer(by: {email: \"a@doe.com\"}) { id } }"}`,
+	})
+	if want := `{"store":{"name":"shop"},"a":null,"b":null}`; got.status != http.StatusOK || string(got.Data) != want {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+	if len(got.Errors) != 2 {
+		t.Fatal(got.body)
+	}
+	for _, e := range got.Errors {
+		if e.Extensions.Code != "INTERNAL" || !strings.HasSuffix(e.Message, "under request req-7") || len(e.Path) != 1 {
+			t.Errorf("error %+v", e)
+		}
+	}
+	line := a.log.line(t, "internal error")
+	if cause, _ := line["error"].(string); line["request_id"] != "req-7" || !strings.Contains(cause, "42P01") {
+		t.Errorf("the log does not say why: %v", line)
+	}
+	a.log.line(t, "request")
+	if n := strings.Count(a.log.String(), "42P01"); n != 1 {
+		t.Errorf("the cause is logged %d times", n)
+	}
+}

@@ -1,0 +1,167 @@
+// Package graph translates between GraphQL over HTTP and package repo: the handler, its limits and errors, the
+// authentication, and the resolvers, each of which parses its arguments, calls one method of repo and returns.
+package graph
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/rs/cors"
+
+	"akin/graph/generated"
+	"akin/repo"
+)
+
+// DefaultTimeout is how long a request may take where Config says nothing.
+const DefaultTimeout = 10 * time.Second
+
+// databaseTimeout bounds what a request asks of the database before its work begins, so that its sender learns within
+// a second that the database is gone.
+const databaseTimeout = 900 * time.Millisecond
+
+// Config is what NewHandler needs.
+type Config struct {
+	DB         *repo.DB
+	Log        *slog.Logger
+	Playground http.Handler  // serves every path but ours; nil for none
+	Origins    []string      // may read answers from a browser (CORS), such as "https://shop.example"; "*" for all
+	Timeout    time.Duration // of one request; DefaultTimeout where zero
+}
+
+// NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
+// database does not answer) and the playground. Each request is logged in one line.
+func NewHandler(cfg Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", allowOrigins(cfg.Origins, newEndpoint(cfg)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+		defer cancel()
+		if err := cfg.DB.Ping(ctx); err != nil {
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	if cfg.Playground != nil {
+		mux.Handle("/", cfg.Playground)
+	}
+	return observe(cfg.Log, mux)
+}
+
+func newEndpoint(cfg Config) *endpoint {
+	exec := executor.New(generated.NewExecutableSchema(generated.Config{Resolvers: &Resolver{}}))
+	documents := newDocumentCache()
+	exec.SetQueryCache(documents)
+	exec.Use(&limits{documents: documents})
+	exec.SetErrorPresenter(presenter{log: cfg.Log}.present)
+	exec.SetRecoverFunc(recovered)
+	exec.AroundFields(loadAhead)
+	timeout := cfg.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	return &endpoint{db: cfg.DB, exec: exec, timeout: timeout}
+}
+
+func allowOrigins(origins []string, next http.Handler) http.Handler {
+	if len(origins) == 0 { // which package cors takes for all
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type", requestIDHeader},
+		ExposedHeaders: []string{"WWW-Authenticate", requestIDHeader},
+		MaxAge:         7200, // seconds; Chromium keeps an answer no longer
+	}).Handler(next)
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// saneRequestID is what is taken for a request ID of the client's: safe in a header, a log and a message.
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+
+// requestRecord is what becomes known of a request on its way, for the log.
+type requestRecord struct {
+	id        string
+	storeID   string
+	token     string // its name
+	operation string // its name
+	code      string // of the first error
+	causes    sync.Map
+}
+
+// meets reports whether the request meets this cause of an error for the first time: one that stands behind a batch
+// meets every field that waited for it.
+func (r *requestRecord) meets(cause error) bool {
+	if cause == nil {
+		return false
+	}
+	_, met := r.causes.LoadOrStore(cause.Error(), true)
+	return !met
+}
+
+type requestRecordKey struct{}
+
+func recordFrom(ctx context.Context) *requestRecord {
+	return ctx.Value(requestRecordKey{}).(*requestRecord)
+}
+
+// observe gives each request an ID, its client's own where that is sane, and logs it in one line.
+func observe(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		record := &requestRecord{id: r.Header.Get(requestIDHeader)}
+		if !saneRequestID.MatchString(record.id) {
+			record.id = rand.Text()
+		}
+		w.Header().Set(requestIDHeader, record.id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		ctx := context.WithValue(r.Context(), requestRecordKey{}, record)
+		out := &countingWriter{ResponseWriter: w}
+		defer func() {
+			log.LogAttrs(ctx, slog.LevelInfo, "request",
+				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", out.status),
+				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000),
+				slog.Int("bytes", out.bytes), slog.String("operation", record.operation),
+				slog.String("code", record.code), slog.String("store_id", record.storeID),
+				slog.String("token", record.token), slog.String("request_id", record.id))
+		}()
+		next.ServeHTTP(out, r.WithContext(ctx))
+	})
+}
+
+// countingWriter remembers the status and the length of an answer.
+type countingWriter struct {
+	http.ResponseWriter
+	status, bytes int
+}
+
+func (w *countingWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += n
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

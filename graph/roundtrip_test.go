@@ -1,0 +1,153 @@
+package graph_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"akin/graph"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+// statementCounter counts what is sent to the database. It leaves out the look-up of the token, which happens at most
+// twice a second for each.
+type statementCounter struct{ n atomic.Int64 }
+
+func (c *statementCounter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if !strings.Contains(data.SQL, "api_tokens") {
+		c.n.Add(1)
+	}
+	return ctx
+}
+
+func (*statementCounter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// must sends a document and decodes its data into dest; any error fails the test.
+func (a *api) must(t *testing.T, dest any, document string, variables map[string]any) {
+	t.Helper()
+	got := a.query(t, document, variables)
+	if len(got.Errors) > 0 || got.status != 200 {
+		t.Fatalf("status %d: %.500s", got.status, got.body)
+	}
+	if dest != nil {
+		if err := json.Unmarshal(got.Data, dest); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRoundTrips holds the number of statements that an operation sends, however many objects it answers with.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	var statements statementCounter
+	db, err := repo.Open(t.Context(), repotest.URL(t), &statements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	a := newAPI(t, func(cfg *graph.Config) { cfg.DB = db })
+	_, a.token = repotest.NewStore(t, db, "counted")
+	const batch = `mutation ($inputs: [UpsertCustomerIdentityInput!]!) { upsertCustomerIdentities(inputs: $inputs) { createdCount } }`
+	var inputs []map[string]any
+	for i := range 200 {
+		inputs = append(inputs, map[string]any{
+			"platform": []string{"woocommerce", "shopify"}[i%2], "platformCustomerId": fmt.Sprint(i),
+			"email": fmt.Sprintf("shopper%d@example.com", i/3),
+		})
+	}
+	var created struct {
+		UpsertCustomerIdentities struct{ CreatedCount int }
+	}
+	a.must(t, &created, batch, map[string]any{"inputs": inputs})
+	if n := created.UpsertCustomerIdentities.CreatedCount; n != 200 {
+		t.Fatalf("created %d identities, want 200", n)
+	}
+	var page struct {
+		Customers struct {
+			Nodes []struct {
+				ID         string
+				Identities struct{ Nodes []struct{ ID string } }
+			}
+		}
+	}
+	a.must(t, &page, `{ customers(first: 50) { nodes { id identities { nodes { id } } } } }`, nil)
+	var ids []string
+	for _, c := range page.Customers.Nodes {
+		ids = append(ids, c.ID, c.Identities.Nodes[0].ID)
+	}
+
+	for _, test := range []struct {
+		name, query string
+		variables   map[string]any
+		want        int64
+	}{
+		{"a page of 50 customers", `{ customers(first: 50) { nodes { id email } pageInfo { endCursor } } }`, nil, 1},
+		{"a page of 50 customers with identities", `{ customers(first: 50) { nodes { id identities(first: 10) { nodes { id } } } } }`, nil, 2},
+		{"the same with totalCount", `{ customers(first: 50) { totalCount nodes { id identities(first: 10) { nodes { id } } } } }`, nil, 3},
+		{
+			"the same with the count of each customer's identities",
+			`{ customers(first: 50) { totalCount nodes { id identities(first: 10) { totalCount nodes { id } } } } }`, nil, 4,
+		},
+		{
+			"three levels, the third the same lists as the first, so that nothing is read twice",
+			`{ customers(first: 20) { nodes { identities { nodes { customer { identities { nodes { id } } } } } } } }`, nil, 2,
+		},
+		{
+			"three levels, the third other lists than the first",
+			`{ customers(first: 20) { nodes { identities { nodes { customer { identities(platform: "shopify") { nodes { id } } } } } } } }`, nil, 3,
+		},
+		{
+			"three levels from the other side",
+			`{ customerIdentities(first: 20) { nodes { customer { identities { totalCount nodes { customer { email } } } } } } }`, nil, 4,
+		},
+		{
+			"lists below nodes, edges, aliases and fragments, each of its own",
+			`{ customers(first: 20) { nodes { a: identities(first: 1) { nodes { id } } ...more } edges { node { identities(first: 2) { nodes { id } } } } } }
+			fragment more on Customer { b: identities(platform: "shopify") { nodes { id } } again: identities(first: 1) { edges { cursor } } }`, nil, 4,
+		},
+		{"a page of 50 identities with customers", `{ customerIdentities(first: 50) { nodes { id customer { id email } } } }`, nil, 2},
+		{"a customer by email with identities", `{ customer(by: {email: "shopper7@example.com"}) { identities { nodes { id } } } }`, nil, 2},
+		{
+			"a customer by identity",
+			`{ customer(by: {identity: {platform: "woocommerce", platformCustomerId: "2"}}) { id } }`, nil, 1,
+		},
+		{"100 nodes of two types", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, map[string]any{"ids": ids}, 2},
+		{"the store", `{ store { name } }`, nil, 1},
+		{
+			"an upsert that creates both",
+			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "1", email: "new@example.com"}) { outcome } }`, nil, 1,
+		},
+		{
+			"an upsert that changes nothing",
+			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "1", email: "new@example.com"}) { outcome } }`, nil, 1,
+		},
+		{
+			"an upsert that updates",
+			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "1", email: "other@example.com"}) { outcome } }`, nil, 1,
+		},
+		{
+			"an upsert that links, with its customer and the customer's identities",
+			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "2", email: "new@example.com"}) {
+				customerLink customerIdentity { customer { identities { nodes { id } } } } } }`, nil, 3,
+		},
+		{"a batch of 200", batch, map[string]any{"inputs": inputs}, 1},
+		{
+			"a batch of 200 with their customers",
+			`mutation ($inputs: [UpsertCustomerIdentityInput!]!) { upsertCustomerIdentities(inputs: $inputs) { results { customerIdentity { customer { id } } } } }`,
+			map[string]any{"inputs": inputs},
+			2,
+		},
+	} {
+		before := statements.n.Load()
+		a.must(t, nil, test.query, test.variables)
+		if got := statements.n.Load() - before; got != test.want {
+			t.Errorf("%s took %d statements, want %d", test.name, got, test.want)
+		}
+	}
+}

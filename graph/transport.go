@@ -1,0 +1,242 @@
+package graph
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"akin/model"
+	"akin/repo"
+)
+
+// The media types of an answer. They differ in the status of a request that GraphQL refuses: 200 in the first, which
+// is how it was before the second was; 400 in the second.
+const (
+	mediaJSON    = "application/json"
+	mediaGraphQL = "application/graphql-response+json"
+)
+
+// endpoint serves GraphQL over HTTP, as https://graphql.github.io/graphql-over-http/draft/ specifies it.
+type endpoint struct {
+	db      *repo.DB
+	exec    *executor.Executor
+	timeout time.Duration
+}
+
+// refusal is an error with a status of its own in HTTP and, where header is not empty, a header that tells more.
+type refusal struct {
+	status        int
+	header, value string
+	reason        *model.Error
+}
+
+func (r *refusal) Error() string { return r.reason.Error() }
+func (r *refusal) Unwrap() error { return r.reason }
+
+func refuse(status int, format string, args ...any) *refusal {
+	return &refusal{
+		status: status, reason: &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf(format, args...)},
+	}
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), e.timeout, &model.Error{
+		Code: model.CodeUnavailable, Message: fmt.Sprintf("the request took longer than %s", e.timeout),
+	})
+	defer cancel()
+	mediaType := negotiate(r.Header.Values("Accept"))
+	response, err := e.respond(ctx, w, r, mediaType)
+	if err != nil {
+		response = e.exec.DispatchError(ctx, gqlerror.List{gqlerror.Wrap(err)})
+	}
+	record := recordFrom(ctx)
+	if len(response.Errors) > 0 {
+		record.code, _ = response.Errors[0].Extensions["code"].(string)
+	}
+	status := statusOf(response, record.code, mediaType)
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		status = refused.status
+		if refused.header != "" {
+			w.Header().Set(refused.header, refused.value)
+		}
+	}
+	writeResponse(w, status, cmp.Or(mediaType, mediaJSON), response)
+}
+
+// respond takes a request through its stages in the order of their cost: nothing of the body is read before the token
+// is known, and nothing runs that the token does not cover.
+func (e *endpoint) respond(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string,
+) (response *graphql.Response, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = recovered(ctx, value)
+		}
+	}()
+	if r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil, notAllowed("GET, POST", "the method must be GET or POST, not "+r.Method)
+	}
+	if mediaType == "" {
+		return nil, refuse(http.StatusNotAcceptable, "the answer can be %s or %s; the Accept header takes neither",
+			mediaGraphQL, mediaJSON)
+	}
+	token, err := authenticate(ctx, e.db, r.Header)
+	if err != nil {
+		return nil, err
+	}
+	record := recordFrom(ctx)
+	record.token, record.storeID = token.Name, token.StoreID.String()
+	params, err := readParams(w, r)
+	if err != nil {
+		return nil, err
+	}
+	operation, errs := e.exec.CreateOperationContext(ctx, params)
+	if operation.Operation != nil {
+		record.operation = shorten(operation.Operation.Name)
+	}
+	if operation.Doc != nil && operation.Operation == nil && params.OperationName == "" { // gqlgen: "operation  not found"
+		return nil, &model.Error{
+			Code: errcode.ValidationFailed, Message: "the document has several operations: operationName must name one",
+		}
+	}
+	if len(errs) > 0 {
+		return e.exec.DispatchError(graphql.WithOperationContext(ctx, operation), firstOf(errs)), nil
+	}
+	operation.DisableIntrospection = false // gqlgen's own extension for this line brings a module along
+	if operation.Operation.Operation != ast.Query && r.Method != http.MethodPost {
+		return nil, notAllowed("POST", "a mutation must be sent with POST, not "+r.Method)
+	}
+	if err := authorize(token, operation.Operation.Operation); err != nil {
+		return nil, err
+	}
+	next, ctx := e.exec.DispatchOperation(withStore(ctx, e.db.Store(token.StoreID)), operation)
+	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
+		return nil, context.Cause(ctx)
+	}
+	return response, nil
+}
+
+func notAllowed(allow, message string) error {
+	refused := refuse(http.StatusMethodNotAllowed, "%s", message)
+	refused.header, refused.value = "Allow", allow
+	return refused
+}
+
+// firstOf leaves out what is beyond the first errors of a document.
+func firstOf(errs gqlerror.List) gqlerror.List {
+	if len(errs) <= maxErrors {
+		return errs
+	}
+	rest := gqlerror.Errorf("and %d errors more", len(errs)-maxErrors)
+	errcode.Set(rest, errcode.ValidationFailed)
+	return append(errs[:maxErrors:maxErrors], rest)
+}
+
+// negotiate returns the media type of the answer by the Accept headers (RFC 9110, section 12.5.1), empty where they
+// take neither. application/json answers whoever says nothing or only a wildcard, as the specification asks.
+func negotiate(accept []string) string {
+	ranges := strings.Split(strings.Join(accept, ","), ",")
+	if strings.TrimSpace(strings.Join(ranges, "")) == "" {
+		return mediaJSON
+	}
+	const exact = 2
+	var best string
+	var bestQuality float64
+	var bestPrecision int
+	for _, offer := range []string{mediaGraphQL, mediaJSON} {
+		quality, precision := acceptance(ranges, offer)
+		if quality > bestQuality || quality == bestQuality && quality > 0 &&
+			(precision > bestPrecision || precision == bestPrecision && precision < exact) {
+			best, bestQuality, bestPrecision = offer, quality, precision
+		}
+	}
+	return best
+}
+
+// acceptance returns the quality that the most precise range gives a media type, and how precise that range is: 0 for
+// */*, 1 for a subtype's wildcard, 2 for the type itself.
+func acceptance(ranges []string, offer string) (quality float64, precision int) {
+	precision = -1
+	for _, text := range ranges {
+		mediaRange, params, err := mime.ParseMediaType(text)
+		if err != nil {
+			continue
+		}
+		found := map[string]int{"*/*": 0, "application/*": 1, offer: 2}
+		p, ok := found[mediaRange]
+		if !ok || p <= precision {
+			continue
+		}
+		q := 1.0
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		quality, precision = q, p
+	}
+	return quality, precision
+}
+
+// statusOf returns the status of an answer; code is that of its first error. Whatever has data is a 200, as the
+// specification says it must be. An answer without any because the database or the time was lacking is a 503 in both
+// media types, though the specification would rather see 200 where data is null: whoever stands between, or retries,
+// goes by the status.
+func statusOf(response *graphql.Response, code, mediaType string) int {
+	executed := response.Data != nil
+	switch {
+	case executed && string(response.Data) != "null":
+		return http.StatusOK
+	case code == string(model.CodeUnavailable):
+		return http.StatusServiceUnavailable
+	case executed:
+		return http.StatusOK
+	case code == string(model.CodeInternal):
+		return http.StatusInternalServerError
+	case mediaType == mediaJSON:
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
+}
+
+// writeResponse writes an answer. Its data is JSON already and is not encoded again; one that was refused has none.
+func writeResponse(w http.ResponseWriter, status int, mediaType string, response *graphql.Response) {
+	var body bytes.Buffer
+	body.Grow(len(response.Data) + 64)
+	body.WriteByte('{')
+	if len(response.Errors) > 0 {
+		errs, err := json.Marshal(response.Errors)
+		if err != nil {
+			panic(err) // they hold strings and numbers only
+		}
+		body.WriteString(`"errors":`)
+		body.Write(errs)
+	}
+	if response.Data != nil {
+		if len(response.Errors) > 0 {
+			body.WriteByte(',')
+		}
+		body.WriteString(`"data":`)
+		body.Write(response.Data)
+	}
+	body.WriteString("}\n")
+	w.Header().Set("Content-Type", mediaType+"; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.Header().Set("Cache-Control", "no-store") // personal data
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
