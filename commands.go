@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"akin/repo"
+	"akin/transfer"
+)
+
+type migrateCommand struct{}
+
+// Run migrates the database.
+func (migrateCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(*database) error { return nil })
+}
+
+type storeCreateCommand struct {
+	Name string `arg:"" help:"A name that no other store has, of at most 64 characters."`
+}
+
+// Run creates the store and prints its ID.
+func (s *storeCreateCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		store, err := db.CreateStore(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.out, store.ID)
+		return err
+	})
+}
+
+type storeListCommand struct{}
+
+// Run prints a line for each store.
+func (storeListCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		stores, err := db.Stores(ctx)
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "NAME\tID\tCREATED")
+		for _, s := range stores {
+			fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.ID, s.CreatedAt.Format(time.RFC3339))
+		}
+		return table.Flush()
+	})
+}
+
+type tokenCreateCommand struct {
+	Store   string     `required:"" placeholder:"NAME" help:"The store that the token belongs to."`
+	Name    string     `placeholder:"NAME" help:"What the logs call the token, unique in its store. Default: the time of its creation."`
+	Scope   repo.Scope `enum:"read,write" default:"write" help:"read, or write, which includes it (${default})."`
+	Expires lifetime   `placeholder:"90d" help:"How long the token is valid, in days or as 36h. Default: until it is revoked."`
+}
+
+// Run creates the token and prints it, alone.
+func (t *tokenCreateCommand) Run(ctx context.Context, c *cli) error {
+	now := time.Now().UTC()
+	name := t.Name
+	if name == "" {
+		name = now.Format(time.RFC3339Nano)
+	}
+	var expires *time.Time
+	if t.Expires > 0 {
+		expires = new(now.Add(time.Duration(t.Expires)))
+	}
+	return c.with(ctx, func(db *database) error {
+		token, _, err := db.CreateToken(ctx, t.Store, name, t.Scope, expires)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.out, token)
+		return err
+	})
+}
+
+// lifetime is a duration that can be told in days.
+type lifetime time.Duration
+
+// UnmarshalText reads 90d or what time.ParseDuration reads; only what is more than nothing is a lifetime.
+func (l *lifetime) UnmarshalText(text []byte) error {
+	days, isDays := strings.CutSuffix(string(text), "d")
+	n, err := strconv.Atoi(days)
+	d := time.Duration(n) * 24 * time.Hour
+	if !isDays {
+		d, err = time.ParseDuration(string(text))
+	}
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is not a lifetime, such as 90d or 36h", text)
+	}
+	*l = lifetime(d)
+	return nil
+}
+
+type tokenListCommand struct {
+	Store string `required:"" placeholder:"NAME" help:"The store whose tokens to list."`
+}
+
+// Run prints a line for each token; never the token itself, which nobody knows.
+func (t *tokenListCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		tokens, err := db.Tokens(ctx, t.Store)
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "NAME\tSCOPE\tCREATED\tEXPIRES\tREVOKED")
+		for _, token := range tokens {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", token.Name, token.Scope,
+				instant(&token.CreatedAt), instant(token.ExpiresAt), instant(token.RevokedAt))
+		}
+		return table.Flush()
+	})
+}
+
+func instant(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}
+
+type tokenRevokeCommand struct {
+	Name  string `arg:"" help:"The token's name."`
+	Store string `required:"" placeholder:"NAME" help:"The store that the token belongs to."`
+}
+
+// Run revokes the token.
+func (t *tokenRevokeCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error { return db.RevokeToken(ctx, t.Store, t.Name) })
+}
+
+type importCommand struct {
+	File        string `arg:"" help:"A CSV or NDJSON file of the API's fields, or - for standard input."`
+	Store       string `default:"default" placeholder:"NAME" help:"The store to import into (${default})."`
+	Failed      string `placeholder:"FILE" help:"Where the rows that fail are written. Default: beside FILE."`
+	Concurrency int    `default:"4" help:"How many batches to write at once (${default})."`
+}
+
+// Run imports the file and prints a report. Stopped or run again, it does no harm. It fails where a row did.
+func (i *importCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		if i.Store == defaultStore && db.server != nil {
+			if err := db.ensureStore(ctx, defaultStore); err != nil {
+				return err
+			}
+		}
+		store, err := db.FindStore(ctx, i.Store)
+		if err != nil {
+			return err
+		}
+		report, err := transfer.Import(ctx, db.Store(store.ID), transfer.ImportConfig{
+			File: i.File, Stdin: c.in, Failed: i.Failed, Concurrency: i.Concurrency, Progress: c.err,
+		})
+		fmt.Fprintln(c.out, report)
+		if err == nil && report.Failed > 0 {
+			err = fmt.Errorf("%d of %d rows failed", report.Failed, report.Rows())
+		}
+		return err
+	})
+}

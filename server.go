@@ -1,0 +1,281 @@
+// Command akin keeps a store's customers and the identities they have on each ecommerce platform, and answers for them
+// through GraphQL.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"akin/graph"
+	"akin/graph/playground"
+	"akin/model"
+	"akin/repo"
+	"akin/repo/embedded"
+)
+
+// What a connection may take. A request's own time is graph.DefaultTimeout, well within.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	shutdownTimeout   = 30 * time.Second // for requests in flight, after SIGTERM
+)
+
+// defaultStore is the store that the embedded mode begins with.
+const defaultStore = "default"
+
+// cli is the command line; each flag has its twin in the environment.
+type cli struct {
+	DatabaseURL string `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"A PostgreSQL 14 or later. Without one, Akin runs its own."`
+	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
+	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
+
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database's tables up to date, and nothing else."`
+	Store   struct {
+		Create storeCreateCommand `cmd:"" help:"Create a store."`
+		List   storeListCommand   `cmd:"" help:"List the stores."`
+	} `cmd:"" help:"Manage stores."`
+	Token struct {
+		Create tokenCreateCommand `cmd:"" help:"Create a token and print it, the only time that it can be seen."`
+		List   tokenListCommand   `cmd:"" help:"List a store's tokens."`
+		Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token; every server sees it within a second."`
+	} `cmd:"" help:"Manage the tokens of a store."`
+	Import importCommand `cmd:"" help:"Import identities from a CSV or NDJSON file."`
+
+	in       io.Reader
+	out, err io.Writer
+	log      *slog.Logger
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program; it returns its exit status: 0, 1 for a failure, 2 for a misuse of the command line.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &cli{in: stdin, out: stdout, err: stderr}
+	exit := -1
+	parser := kong.Must(c, kong.Name("akin"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exit = code }),
+		kong.Description("One customer, every platform."), kong.UsageOnError())
+	command, err := parser.Parse(args)
+	if exit >= 0 { // --help
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "akin: %v\n", err)
+		return 2
+	}
+	if c.LogFormat == "json" {
+		c.log = slog.New(slog.NewJSONHandler(stderr, nil))
+	} else {
+		c.log = slog.New(slog.NewTextHandler(stderr, nil))
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(c); err != nil {
+		fmt.Fprintf(stderr, "akin: %v\n", explain(err))
+		return 1
+	}
+	return 0
+}
+
+// explain shows an operator the cause as well, which an API's caller must not see.
+func explain(err error) error {
+	var known *model.Error
+	if errors.As(err, &known) && known.Cause != nil {
+		return fmt.Errorf("%w: %w", err, known.Cause)
+	}
+	return err
+}
+
+// database is an open, migrated database and, in the embedded mode, the PostgreSQL below it.
+type database struct {
+	*repo.DB
+	server *embedded.Server // nil where DATABASE_URL names another
+	dir    string           // of the embedded mode
+}
+
+// open opens and migrates the database that the flags name.
+func (c *cli) open(ctx context.Context) (_ *database, err error) {
+	d := &database{dir: c.DataDir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	url := c.DatabaseURL
+	if url == "" {
+		if d.dir == "" {
+			if d.dir, err = embedded.DefaultDir(); err != nil {
+				return nil, err
+			}
+		}
+		if d.server, err = embedded.Start(ctx, embedded.Config{Dir: d.dir, Log: c.log}); err != nil {
+			return nil, err
+		}
+		url = d.server.URL()
+	}
+	if d.DB, err = repo.Open(ctx, url, nil); err != nil {
+		return nil, err
+	}
+	return d, d.Migrate(ctx, c.log)
+}
+
+func (d *database) close() error {
+	var err error
+	if d.DB != nil {
+		err = d.DB.Close()
+	}
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, d.server.Stop(ctx))
+	}
+	return err
+}
+
+// with opens the database for the time of a command.
+func (c *cli) with(ctx context.Context, do func(*database) error) error {
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(db), db.close())
+}
+
+type serveCommand struct {
+	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
+	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
+	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
+	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
+}
+
+// Run serves until ctx is done, then lets the requests in flight finish.
+func (s *serveCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+		if err != nil {
+			return fmt.Errorf("%w; AKIN_LISTEN or --listen names another address", err)
+		}
+		defer listener.Close()
+		config, err := s.config(ctx, c, db, listener.Addr())
+		if err != nil {
+			return err
+		}
+		return serve(ctx, listener, config)
+	})
+}
+
+// config settles what depends on the mode, and greets the developer in the embedded one.
+func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
+	config := graph.Config{DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout}
+	token, withPlayground := "", false
+	if db.server != nil {
+		var err error
+		if token, err = db.developmentToken(ctx); err != nil {
+			return config, err
+		}
+		withPlayground = true
+		if config.Origins == nil {
+			config.Origins = []string{"http://localhost:*", "http://127.0.0.1:*"}
+		}
+	}
+	if s.Playground != nil {
+		withPlayground = *s.Playground
+	}
+	if withPlayground {
+		config.Playground = playground.Handler(token)
+	}
+	greet(c.out, address, token, withPlayground)
+	return config, nil
+}
+
+func greet(out io.Writer, address net.Addr, token string, withPlayground bool) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Akin listens on http://%s\n\n  API         http://%s/graphql\n", address, address)
+	if withPlayground {
+		fmt.Fprintf(&b, "  Playground  http://%s/\n", address)
+	}
+	if token != "" {
+		fmt.Fprintf(&b, "  Token       %s\n", token)
+	}
+	if withPlayground && !playground.Built() {
+		b.WriteString("\nThe playground is not built: run `make playground`, then start again.\n")
+	}
+	fmt.Fprintln(out, b.String())
+}
+
+// serve answers requests until ctx is done.
+func serve(ctx context.Context, listener net.Listener, config graph.Config) error {
+	server := &http.Server{
+		Handler:           graph.NewHandler(config),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	config.Log.InfoContext(ctx, "stopping; requests in flight finish first")
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	return server.Shutdown(deadline)
+}
+
+// developmentToken returns a token that may write to the default store, creating both where they are missing. It keeps
+// the token beside the data, which whoever can read it can read anyway, so that a restart does not change it.
+func (d *database) developmentToken(ctx context.Context) (string, error) {
+	path := filepath.Join(d.dir, "development-token")
+	kept, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if _, err := d.Authenticate(ctx, string(kept)); err == nil {
+		return string(kept), nil
+	}
+	if err := d.ensureStore(ctx, defaultStore); err != nil {
+		return "", err
+	}
+	name := "development " + time.Now().UTC().Format(time.RFC3339Nano)
+	token, _, err := d.CreateToken(ctx, defaultStore, name, repo.ScopeWrite, nil)
+	if err != nil {
+		return "", err
+	}
+	return token, os.WriteFile(path, []byte(token), 0o600)
+}
+
+// ensureStore creates the store unless it exists; another process may be doing the same.
+func (d *database) ensureStore(ctx context.Context, name string) error {
+	if _, err := d.FindStore(ctx, name); err == nil {
+		return nil
+	}
+	_, err := d.CreateStore(ctx, name)
+	if _, found := d.FindStore(ctx, name); found == nil {
+		return nil
+	}
+	return err
+}
