@@ -9,6 +9,7 @@ import (
 	"akin/graph/generated"
 	"akin/model"
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 )
@@ -19,12 +20,32 @@ func (r *customerResolver) Identities(ctx context.Context, obj *model.Customer, 
 	return obj.IdentityPages[page], err
 }
 
+func (r *customerResolver) Events(ctx context.Context, obj *model.Customer, typeArg *string, first *int, after *string, last *int, before *string) (*model.Connection[model.CustomerEvent], error) {
+	panic(fmt.Errorf("not implemented: Events - events"))
+}
+
 func (r *mutationResolver) UpsertCustomerIdentity(ctx context.Context, input model.UpsertCustomerIdentityInput) (*model.UpsertCustomerIdentityPayload, error) {
 	return storeFrom(ctx).UpsertCustomerIdentity(ctx, input)
 }
 
-func (r *mutationResolver) UpsertCustomerIdentities(ctx context.Context, inputs []*model.UpsertCustomerIdentityInput, onError model.BatchErrorPolicy) (*model.UpsertCustomerIdentitiesPayload, error) {
+func (r *mutationResolver) UpsertCustomerIdentities(ctx context.Context, inputs []*model.UpsertCustomerIdentityInput, onError model.BatchErrorPolicy) (*model.Batch[*model.UpsertCustomerIdentityPayload], error) {
 	return storeFrom(ctx).UpsertCustomerIdentities(ctx, inputs, onError)
+}
+
+func (r *mutationResolver) UpsertCustomer(ctx context.Context, input model.UpsertCustomerInput) (*model.UpsertCustomerPayload, error) {
+	panic(fmt.Errorf("not implemented: UpsertCustomer - upsertCustomer"))
+}
+
+func (r *mutationResolver) UpsertCustomers(ctx context.Context, inputs []*model.UpsertCustomerInput, onError model.BatchErrorPolicy) (*model.Batch[*model.UpsertCustomerPayload], error) {
+	panic(fmt.Errorf("not implemented: UpsertCustomers - upsertCustomers"))
+}
+
+func (r *mutationResolver) UpsertCustomerEvent(ctx context.Context, input model.UpsertCustomerEventInput) (*model.UpsertCustomerEventPayload, error) {
+	panic(fmt.Errorf("not implemented: UpsertCustomerEvent - upsertCustomerEvent"))
+}
+
+func (r *mutationResolver) UpsertCustomerEvents(ctx context.Context, inputs []*model.UpsertCustomerEventInput, onError model.BatchErrorPolicy) (*model.Batch[*model.UpsertCustomerEventPayload], error) {
+	panic(fmt.Errorf("not implemented: UpsertCustomerEvents - upsertCustomerEvents"))
 }
 
 func (r *queryResolver) Node(ctx context.Context, id uuid.UUID) (model.Node, error) {

@@ -1,5 +1,7 @@
 package model
 
+import "github.com/google/uuid"
+
 // ErrorCode says what kind of error a caller meets that userErrors cannot tell: it stands in extensions.code.
 type ErrorCode string
 
@@ -45,6 +47,9 @@ const (
 	UserErrorInvalid          UserErrorCode = "INVALID"
 	UserErrorBlank            UserErrorCode = "BLANK"
 	UserErrorTooLong          UserErrorCode = "TOO_LONG"
+	UserErrorTaken            UserErrorCode = "TAKEN"
+	UserErrorNotFound         UserErrorCode = "NOT_FOUND"
+	UserErrorVersionConflict  UserErrorCode = "VERSION_CONFLICT"
 	UserErrorDuplicateInBatch UserErrorCode = "DUPLICATE_IN_BATCH"
 	UserErrorBatchRejected    UserErrorCode = "BATCH_REJECTED"
 )
@@ -55,4 +60,6 @@ type UserError struct {
 	Message string
 	// Field is the path in the arguments, such as ["inputs", "3", "email"].
 	Field []string
+	// ConflictingID is the object in the way, for TAKEN.
+	ConflictingID *uuid.UUID
 }

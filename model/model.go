@@ -29,15 +29,30 @@ type Customer struct {
 	StoreID uuid.UUID `bun:"store_id,pk"`
 	ID      uuid.UUID `bun:"id,pk"`
 	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (NormalizeEmail).
-	Email           *string   `bun:"email"`
-	EmailNormalized *string   `bun:"email_normalized"`
-	FirstName       *string   `bun:"first_name"`
-	LastName        *string   `bun:"last_name"`
-	CreatedAt       time.Time `bun:"created_at"`
-	UpdatedAt       time.Time `bun:"updated_at"`
+	Email                 *string        `bun:"email"`
+	EmailNormalized       *string        `bun:"email_normalized"`
+	ExternalID            *string        `bun:"external_id"`
+	PhoneNumber           *string        `bun:"phone_number"`
+	FirstName             *string        `bun:"first_name"`
+	LastName              *string        `bun:"last_name"`
+	Gender                *Gender        `bun:"gender"`
+	AccountCreatedAt      *time.Time     `bun:"account_created_at"`
+	AccountStatus         *AccountStatus `bun:"account_status"`
+	DefaultLanguage       *string        `bun:"default_language"`
+	DefaultCurrency       *string        `bun:"default_currency"`
+	Tags                  []string       `bun:"tags,array"`
+	Address               *Address       `bun:"address,type:jsonb"`
+	AcceptsEmailMarketing *bool          `bun:"accepts_email_marketing"`
+	AcceptsSmsMarketing   *bool          `bun:"accepts_sms_marketing"`
+	Properties            Properties     `bun:"properties,type:jsonb"`
+	Version               int            `bun:"version"`
+	CreatedAt             time.Time      `bun:"created_at"`
+	UpdatedAt             time.Time      `bun:"updated_at"`
 
 	// IdentityPages are the pages of the customer's identities that an answer shows.
 	IdentityPages map[IdentityPage]*CustomerIdentityConnection `bun:"-"`
+	// EventPages are the pages of the customer's events that an answer shows.
+	EventPages map[EventPage]*CustomerEventConnection `bun:"-"`
 }
 
 // CustomerIdentity is a customer's account on one ecommerce platform, unique in its store by platform and

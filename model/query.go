@@ -66,9 +66,10 @@ type PlatformIdentityKey struct {
 
 // CustomerKey names a customer by exactly one of its fields.
 type CustomerKey struct {
-	ID       *uuid.UUID
-	Email    *string
-	Identity *PlatformIdentityKey
+	ID         *uuid.UUID
+	ExternalID *string
+	Email      *string
+	Identity   *PlatformIdentityKey
 }
 
 // CustomerIdentityKey names an identity by exactly one of its fields.
@@ -79,11 +80,15 @@ type CustomerIdentityKey struct {
 
 // CustomerFilter says which customers: those that meet all its conditions.
 type CustomerFilter struct {
-	IDs       []uuid.UUID
-	Email     *string
-	Platform  *string
-	CreatedAt *DateTimeRange
-	UpdatedAt *DateTimeRange
+	IDs           []uuid.UUID
+	ExternalIDs   []string
+	Email         *string
+	PhoneNumber   *string
+	Platform      *string
+	Tags          []string
+	AccountStatus []AccountStatus
+	CreatedAt     *DateTimeRange
+	UpdatedAt     *DateTimeRange
 }
 
 // CustomerIdentityFilter says which identities: those that meet all its conditions.
@@ -143,6 +148,15 @@ func (f *CustomerFilter) Check() (*CustomerFilter, error) {
 	if checked.Platform, err = checkArgument("filter.platform", f.Platform, normalizePlatform); err != nil {
 		return nil, err
 	}
+	if checked.PhoneNumber, err = checkArgument("filter.phoneNumber", f.PhoneNumber, normalizePhone); err != nil {
+		return nil, err
+	}
+	if err := checkList("filter.externalIds", f.ExternalIDs, required(MaxExternalID)); err != nil {
+		return nil, err
+	}
+	if err := checkList("filter.tags", f.Tags, required(MaxTag)); err != nil {
+		return nil, err
+	}
 	return &checked, CheckIDs("filter.ids", f.IDs)
 }
 
@@ -161,24 +175,27 @@ func (f *CustomerIdentityFilter) Check() (*CustomerIdentityFilter, error) {
 	return &checked, err
 }
 
-// Check returns the key with its email or platform in normalised form. It returns BAD_USER_INPUT unless exactly one
+// Check returns the key of a field with its email or platform in normalised form. It returns BAD_USER_INPUT unless exactly one
 // field is given and follows its rule; gqlparser holds @oneOf for literals only, not for variables.
-func (k CustomerKey) Check() (CustomerKey, error) {
-	if err := checkOneOf(k.ID != nil, k.Email != nil, k.Identity != nil); err != nil {
+func (k CustomerKey) Check(field string) (CustomerKey, error) {
+	if err := checkOneOf(field, k.ID != nil, k.ExternalID != nil, k.Email != nil, k.Identity != nil); err != nil {
 		return k, err
 	}
 	var err error
-	if k.Email, err = checkArgument("by.email", k.Email, normalizeEmail); err != nil {
+	if k.ExternalID, err = checkArgument(field+".externalId", k.ExternalID, required(MaxExternalID)); err != nil {
 		return k, err
 	}
-	k.Identity, err = k.Identity.check("by.identity")
+	if k.Email, err = checkArgument(field+".email", k.Email, normalizeEmail); err != nil {
+		return k, err
+	}
+	k.Identity, err = k.Identity.check(field + ".identity")
 	return k, err
 }
 
 // Check returns the key with its platform in normalised form. It returns BAD_USER_INPUT unless exactly one field is
 // given and follows its rule; gqlparser holds @oneOf for literals only, not for variables.
 func (k CustomerIdentityKey) Check() (CustomerIdentityKey, error) {
-	if err := checkOneOf(k.ID != nil, k.PlatformIdentity != nil); err != nil {
+	if err := checkOneOf("by", k.ID != nil, k.PlatformIdentity != nil); err != nil {
 		return k, err
 	}
 	var err error
@@ -208,6 +225,18 @@ func CheckIDs(field string, ids []uuid.UUID) error {
 	return nil
 }
 
+func checkList(field string, values []string, normalize func(string) (string, *fault)) error {
+	if len(values) > MaxIDs {
+		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(values)))
+	}
+	for i, value := range values {
+		if _, f := normalize(value); f != nil {
+			return BadInput(fmt.Sprintf("%s.%d", field, i), f.rule)
+		}
+	}
+	return nil
+}
+
 // CheckPlatform returns the platform in normalised form, nil for nil, or BAD_USER_INPUT.
 func CheckPlatform(field string, platform *string) (*string, error) {
 	return checkArgument(field, platform, normalizePlatform)
@@ -224,7 +253,7 @@ func checkArgument(field string, value *string, normalize func(string) (string, 
 	return &normalized, nil
 }
 
-func checkOneOf(given ...bool) error {
+func checkOneOf(field string, given ...bool) error {
 	n := 0
 	for _, g := range given {
 		if g {
@@ -232,7 +261,25 @@ func checkOneOf(given ...bool) error {
 		}
 	}
 	if n != 1 {
-		return BadInput("by", fmt.Sprintf("must have exactly one field; it has %d", n))
+		return BadInput(field, fmt.Sprintf("must have exactly one field; it has %d", n))
 	}
 	return nil
+}
+
+// CustomerEventEdge is an event and its place in a list.
+type CustomerEventEdge = Edge[CustomerEvent]
+
+// CustomerEventConnection is a page of events.
+type CustomerEventConnection = Connection[CustomerEvent]
+
+// EventList names the events of one customer, all or those of one type.
+type EventList struct {
+	CustomerID uuid.UUID
+	Type       string // empty for all
+}
+
+// EventPage names a page of such a list.
+type EventPage struct {
+	EventList
+	Page Page
 }

@@ -55,7 +55,7 @@ func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, 
 	var faults []*UserError
 	add := func(field string, f *fault) {
 		if f != nil {
-			faults = append(faults, &UserError{f.code, field + " " + f.rule, append(slices.Clone(path), field)})
+			faults = append(faults, &UserError{Code: f.code, Message: field + " " + f.rule, Field: append(slices.Clone(path), field)})
 		}
 	}
 	platform, f := normalizePlatform(in.Platform)
@@ -75,37 +75,52 @@ func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, 
 	}, nil
 }
 
+// Upsert is what the payload of every upsert says: what was done, or the input's faults.
+type Upsert struct {
+	Outcome    *UpsertOutcome
+	UserErrors []*UserError
+}
+
+// Result returns the part that all payloads have.
+func (u *Upsert) Result() *Upsert { return u }
+
+// UpsertPayload is the payload of an upsert.
+type UpsertPayload interface{ Result() *Upsert }
+
 // UpsertCustomerIdentityPayload says what became of one input: the identity, or the input's faults.
 type UpsertCustomerIdentityPayload struct {
+	Upsert
+
 	CustomerIdentity *CustomerIdentity
-	Outcome          *UpsertOutcome
 	CustomerLink     *CustomerLink
-	UserErrors       []*UserError
 }
 
-// UpsertCustomerIdentitiesPayload says what became of each input of a batch, in the order of the inputs.
-type UpsertCustomerIdentitiesPayload struct {
-	Results []*UpsertCustomerIdentityPayload
+// UpsertCustomerIdentitiesPayload says what became of each input of a batch.
+type UpsertCustomerIdentitiesPayload = Batch[*UpsertCustomerIdentityPayload]
+
+// Batch says what became of each input of a batch, in the order of the inputs.
+type Batch[P UpsertPayload] struct {
+	Results []P
 }
 
-// CreatedCount returns how many identities were created.
-func (p *UpsertCustomerIdentitiesPayload) CreatedCount() int { return p.count(OutcomeCreated) }
+// CreatedCount returns how many objects were created.
+func (b *Batch[P]) CreatedCount() int { return b.count(OutcomeCreated) }
 
-// UpdatedCount returns how many identities were updated.
-func (p *UpsertCustomerIdentitiesPayload) UpdatedCount() int { return p.count(OutcomeUpdated) }
+// UpdatedCount returns how many objects were updated.
+func (b *Batch[P]) UpdatedCount() int { return b.count(OutcomeUpdated) }
 
-// UnchangedCount returns how many identities had nothing new.
-func (p *UpsertCustomerIdentitiesPayload) UnchangedCount() int { return p.count(OutcomeUnchanged) }
+// UnchangedCount returns how many objects had nothing new.
+func (b *Batch[P]) UnchangedCount() int { return b.count(OutcomeUnchanged) }
 
 // FailedCount returns how many inputs have user errors.
-func (p *UpsertCustomerIdentitiesPayload) FailedCount() int {
-	return len(p.Results) - p.CreatedCount() - p.UpdatedCount() - p.UnchangedCount()
+func (b *Batch[P]) FailedCount() int {
+	return len(b.Results) - b.CreatedCount() - b.UpdatedCount() - b.UnchangedCount()
 }
 
-func (p *UpsertCustomerIdentitiesPayload) count(outcome UpsertOutcome) int {
+func (b *Batch[P]) count(outcome UpsertOutcome) int {
 	n := 0
-	for _, result := range p.Results {
-		if result.Outcome != nil && *result.Outcome == outcome {
+	for _, payload := range b.Results {
+		if result := payload.Result(); result.Outcome != nil && *result.Outcome == outcome {
 			n++
 		}
 	}

@@ -72,8 +72,20 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQ
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
 	}
+	if f.ExternalIDs != nil {
+		query.Where("c.external_id = ANY (?)", p.add(f.ExternalIDs))
+	}
 	if f.Email != nil {
 		query.Where("c.email_normalized = ?", p.add(*f.Email))
+	}
+	if f.PhoneNumber != nil {
+		query.Where("c.phone_number = ?", p.add(*f.PhoneNumber))
+	}
+	if f.Tags != nil {
+		query.Where("c.tags @> ?", p.add(f.Tags))
+	}
+	if f.AccountStatus != nil {
+		query.Where("c.account_status = ANY (?)", p.add(f.AccountStatus))
 	}
 	if f.Platform != nil {
 		p.planAnew = true
@@ -88,7 +100,7 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQ
 // Customer returns the customer with this key, nil where there is none, or BAD_USER_INPUT for a key that breaks its
 // rule.
 func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Customer, error) {
-	by, err := by.Check()
+	by, err := by.Check("by")
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +109,8 @@ func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Cust
 	switch {
 	case by.ID != nil:
 		query.Where("c.id = ?", p.add(*by.ID))
+	case by.ExternalID != nil:
+		query.Where("c.external_id = ?", p.add(*by.ExternalID))
 	case by.Identity != nil:
 		query.Where("c.id = (?)", s.selectIdentities(&p, &model.CustomerIdentityFilter{}).ExcludeColumn("*").Column("customer_id").
 			Where("i.platform = ?", p.add(by.Identity.Platform)).
@@ -140,13 +154,20 @@ func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error
 	if err != nil {
 		return nil, err
 	}
+	events, err := s.eventsByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	nodes := make([]model.Node, len(ids))
 	for i, id := range ids {
-		if c := customers[id]; c != nil {
-			nodes[i] = c
-		} else if identity := identities[id]; identity != nil {
-			nodes[i] = identity
-		} else if id == s.id {
+		switch {
+		case customers[id] != nil:
+			nodes[i] = customers[id]
+		case identities[id] != nil:
+			nodes[i] = identities[id]
+		case events[id] != nil:
+			nodes[i] = events[id]
+		case id == s.id:
 			if nodes[i], err = s.Self(ctx); err != nil {
 				return nil, err
 			}

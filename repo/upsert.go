@@ -3,12 +3,10 @@ package repo
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/uptrace/bun"
 
 	"akin/model"
 )
@@ -128,43 +126,39 @@ SELECT * FROM ins
 UNION ALL SELECT ` + identityColumns + `, outcome FROM cur WHERE outcome IS NOT NULL
 UNION ALL SELECT * FROM upd`
 
-// upserted is a row that an upsert answers with.
-type upserted struct {
+// wantedIdentity is what an input asks for, with the IDs and the times of what may have to be created.
+type wantedIdentity struct {
+	model.CustomerIdentity
+
+	newCustomer model.Customer
+}
+
+func (s *Store) identityKind() kind[model.UpsertCustomerIdentityInput, wantedIdentity, *model.UpsertCustomerIdentityPayload] {
+	return kind[model.UpsertCustomerIdentityInput, wantedIdentity, *model.UpsertCustomerIdentityPayload]{
+		payload: func() *model.UpsertCustomerIdentityPayload { return &model.UpsertCustomerIdentityPayload{} },
+		check: func(input *model.UpsertCustomerIdentityInput, path ...string) (*wantedIdentity, []any, []*model.UserError) {
+			checked, faults := input.Check(path...)
+			if faults != nil {
+				return nil, nil, faults
+			}
+			wanted := &wantedIdentity{CustomerIdentity: *checked}
+			wanted.ID, wanted.CreatedAt = model.NewID()
+			wanted.newCustomer.ID, wanted.newCustomer.CreatedAt = model.NewID()
+			return wanted, []any{wanted.Key()}, nil
+		},
+		write: s.upsertIdentities,
+	}
+}
+
+// upsertedIdentity is a row that an upsert answers with.
+type upsertedIdentity struct {
 	model.CustomerIdentity `bun:",extend"`
 
 	Outcome model.UpsertOutcome `bun:"outcome"`
 }
 
-// UpsertCustomerIdentity creates or updates the identity that the input names, in one round trip unless it loses a
-// race. A new identity is linked to the store's customer with the same normalised email, or else to a customer created
-// from the input; the customer of an existing one is never changed. Faults of the input come as user errors, and then
-// nothing is written. It returns UNAVAILABLE where the database cannot be reached; the same input can be sent again.
-func (s *Store) UpsertCustomerIdentity(ctx context.Context, input model.UpsertCustomerIdentityInput) (*model.UpsertCustomerIdentityPayload, error) {
-	wanted, faults := input.Check("input")
-	if faults != nil {
-		return &model.UpsertCustomerIdentityPayload{UserErrors: faults}, nil
-	}
-	identityID, identityTime := model.NewID()
-	customerID, customerTime := model.NewID()
-	var rows []*upserted
-	err := withRetries(ctx, func(ctx context.Context) error {
-		err := scanRows(ctx, s.db, s.db.DB, upsertOne, []any{
-			s.id, wanted.Platform, wanted.PlatformCustomerID, wanted.Email, wanted.EmailNormalized,
-			wanted.FirstName, wanted.LastName, identityID, identityTime, customerID, customerTime, time.Now().UTC(),
-		}, &rows)
-		if err == nil && len(rows) == 0 {
-			return errLostRace
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return rows[0].payload(customerID), nil
-}
-
-// payload answers an input for which, had it needed a customer, one with this ID was to be created.
-func (u *upserted) payload(proposed uuid.UUID) *model.UpsertCustomerIdentityPayload {
+// answer fills in the payload of an input for which, had it needed a customer, one with this ID was to be created.
+func (u *upsertedIdentity) answer(payload *model.UpsertCustomerIdentityPayload, proposed uuid.UUID) {
 	link := model.LinkKept
 	switch {
 	case u.Outcome == model.OutcomeCreated && u.CustomerID == proposed:
@@ -172,91 +166,49 @@ func (u *upserted) payload(proposed uuid.UUID) *model.UpsertCustomerIdentityPayl
 	case u.Outcome == model.OutcomeCreated:
 		link = model.LinkMatchedByEmail
 	}
-	return &model.UpsertCustomerIdentityPayload{CustomerIdentity: &u.CustomerIdentity, Outcome: &u.Outcome, CustomerLink: &link}
+	payload.Upsert = model.Upsert{Outcome: &u.Outcome}
+	payload.CustomerIdentity, payload.CustomerLink = &u.CustomerIdentity, &link
 }
 
-// request is an input of a batch that is to be written, and the place of its answer.
-type request struct {
-	wanted   *model.CustomerIdentity // with the ID and the time that a new one gets
-	customer model.Customer          // the ID and the time of the customer that may have to be created
-	answer   *model.UpsertCustomerIdentityPayload
+// UpsertCustomerIdentity creates or updates the identity that the input names, in one round trip unless it loses a
+// race. A new identity is linked to the store's customer with the same normalised email, or else to a customer created
+// from the input; the customer of an existing one is never changed. Faults of the input come as user errors, and then
+// nothing is written. It returns UNAVAILABLE where the database cannot be reached; the same input can be sent again.
+func (s *Store) UpsertCustomerIdentity(ctx context.Context, input model.UpsertCustomerIdentityInput) (*model.UpsertCustomerIdentityPayload, error) {
+	kind := s.identityKind()
+	kind.write = s.upsertIdentity
+	return upsertAlone(ctx, s, &input, kind)
 }
 
-// UpsertCustomerIdentities does what UpsertCustomerIdentity does for each input, in one statement for all, and answers
-// each in its place. An input with the key of an earlier one is DUPLICATE_IN_BATCH. Under RejectAll one faulty input
-// makes the sound ones BATCH_REJECTED, and either all is written or nothing. Under KeepValid what was written stays
-// written when an error is returned; the same inputs can be sent again. It returns BAD_USER_INPUT unless there are 1 to
-// model.MaxBatch inputs, and UNAVAILABLE where the database cannot be reached.
+// UpsertCustomerIdentities does for each input what UpsertCustomerIdentity does, as upsertBatch says.
 func (s *Store) UpsertCustomerIdentities(
 	ctx context.Context, inputs []*model.UpsertCustomerIdentityInput, policy model.BatchErrorPolicy,
 ) (*model.UpsertCustomerIdentitiesPayload, error) {
-	if err := model.CheckBatch(len(inputs)); err != nil {
-		return nil, err
-	}
-	payload := &model.UpsertCustomerIdentitiesPayload{Results: make([]*model.UpsertCustomerIdentityPayload, len(inputs))}
-	pending := checkBatch(inputs, payload.Results)
-	if policy == model.RejectAll && len(pending) < len(inputs) {
-		rejectBatch(payload.Results)
-		return payload, nil
-	}
-	err := withRetries(ctx, func(ctx context.Context) (err error) {
-		if policy == model.RejectAll {
-			return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-				_, err := s.upsertSet(ctx, tx.Tx, pending)
-				return err
-			})
-		}
-		pending, err = s.upsertSet(ctx, s.db.DB, pending)
-		return err
-	})
+	return upsertBatch(ctx, s, inputs, policy, s.identityKind())
+}
+
+type identityRequest = request[wantedIdentity, *model.UpsertCustomerIdentityPayload]
+
+// upsertIdentity runs upsertOne for the only request.
+func (s *Store) upsertIdentity(ctx context.Context, q querier, requests []*identityRequest) ([]*identityRequest, error) {
+	w := requests[0].wanted
+	var rows []*upsertedIdentity
+	err := scanRows(ctx, s.db, q, upsertOne, []any{
+		s.id, w.Platform, w.PlatformCustomerID, w.Email, w.EmailNormalized, w.FirstName, w.LastName,
+		w.ID, w.CreatedAt, w.newCustomer.ID, w.newCustomer.CreatedAt, time.Now().UTC(),
+	}, &rows)
 	if err != nil {
-		return nil, err
+		return requests, err
 	}
-	return payload, nil
+	if len(rows) == 0 {
+		return requests, errLostRace
+	}
+	rows[0].answer(requests[0].answer, w.newCustomer.ID)
+	return nil, nil
 }
 
-// checkBatch gives every input its place in results, with its faults if it has any, and returns the others' requests.
-func checkBatch(inputs []*model.UpsertCustomerIdentityInput, results []*model.UpsertCustomerIdentityPayload) []*request {
-	first := make(map[model.PlatformIdentityKey]int, len(inputs))
-	pending := make([]*request, 0, len(inputs))
-	for i, input := range inputs {
-		path := []string{"inputs", strconv.Itoa(i)}
-		wanted, faults := input.Check(path...)
-		results[i] = &model.UpsertCustomerIdentityPayload{UserErrors: faults}
-		if faults != nil {
-			continue
-		}
-		if earlier, ok := first[wanted.Key()]; ok {
-			results[i].UserErrors = []*model.UserError{{
-				Code: model.UserErrorDuplicateInBatch, Field: path,
-				Message: "the platform and platformCustomerId are those of inputs[" + strconv.Itoa(earlier) + "]",
-			}}
-			continue
-		}
-		first[wanted.Key()] = i
-		r := &request{wanted: wanted, answer: results[i]}
-		wanted.ID, wanted.CreatedAt = model.NewID()
-		r.customer.ID, r.customer.CreatedAt = model.NewID()
-		pending = append(pending, r)
-	}
-	return pending
-}
-
-// rejectBatch tells every sound input of a batch that another was faulty.
-func rejectBatch(results []*model.UpsertCustomerIdentityPayload) {
-	for i, result := range results {
-		if len(result.UserErrors) == 0 {
-			result.UserErrors = []*model.UserError{{
-				Code: model.UserErrorBatchRejected, Field: []string{"inputs", strconv.Itoa(i)},
-				Message: "nothing was written, because another input of the batch has errors",
-			}}
-		}
-	}
-}
-
-// upsertSet runs upsertMany and answers the requests. Those that it could not answer it returns with errLostRace; on
-// any other error it returns them all.
-func (s *Store) upsertSet(ctx context.Context, q querier, requests []*request) ([]*request, error) {
+// upsertIdentities runs upsertMany for the requests.
+func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*identityRequest) ([]*identityRequest, error) {
 	if len(requests) == 0 {
 		return nil, nil
 	}
@@ -266,17 +218,17 @@ func (s *Store) upsertSet(ctx context.Context, q querier, requests []*request) (
 		firstNames, lastNames                   = make([]*string, n), make([]*string, n)
 		ids, customerIDs                        = make([]uuid.UUID, n), make([]uuid.UUID, n)
 		times, customerTimes                    = make([]time.Time, n), make([]time.Time, n)
-		byKey                                   = make(map[model.PlatformIdentityKey]*request, n)
+		byKey                                   = make(map[model.PlatformIdentityKey]*identityRequest, n)
 	)
 	for i, r := range requests {
-		byKey[r.wanted.Key()] = r
-		platforms[i], theirIDs[i] = r.wanted.Platform, *r.wanted.PlatformCustomerID
-		emails[i], normalized[i] = *r.wanted.Email, *r.wanted.EmailNormalized
-		firstNames[i], lastNames[i] = r.wanted.FirstName, r.wanted.LastName
-		ids[i], times[i] = r.wanted.ID, r.wanted.CreatedAt
-		customerIDs[i], customerTimes[i] = r.customer.ID, r.customer.CreatedAt
+		w := r.wanted
+		byKey[w.Key()] = r
+		platforms[i], theirIDs[i], emails[i], normalized[i] = w.Platform, *w.PlatformCustomerID, *w.Email, *w.EmailNormalized
+		firstNames[i], lastNames[i] = w.FirstName, w.LastName
+		ids[i], times[i] = w.ID, w.CreatedAt
+		customerIDs[i], customerTimes[i] = w.newCustomer.ID, w.newCustomer.CreatedAt
 	}
-	var rows []*upserted
+	var rows []*upsertedIdentity
 	err := scanRows(ctx, s.db, q, upsertMany, []any{
 		// Planned anew each time, for the tables as they are: a plan kept from when they were empty would read them whole.
 		pgx.QueryExecModeCacheDescribe,
@@ -287,15 +239,14 @@ func (s *Store) upsertSet(ctx context.Context, q querier, requests []*request) (
 		return requests, err
 	}
 	for _, row := range rows {
-		key := row.Key()
-		r := byKey[key]
-		*r.answer = *row.payload(r.customer.ID)
-		delete(byKey, key)
+		r := byKey[row.Key()]
+		row.answer(r.answer, r.wanted.newCustomer.ID)
+		delete(byKey, row.Key())
 	}
 	if len(byKey) == 0 {
 		return nil, nil
 	}
-	return slices.DeleteFunc(slices.Clone(requests), func(r *request) bool {
+	return slices.DeleteFunc(slices.Clone(requests), func(r *identityRequest) bool {
 		return byKey[r.wanted.Key()] == nil
 	}), errLostRace
 }

@@ -1,0 +1,88 @@
+package model
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// MaxEventID is the longest ID of an event, in code points.
+const MaxEventID = 255
+
+// CustomerEvent is something a customer did, reported by another system; unique in its store by source and eventId.
+type CustomerEvent struct {
+	bun.BaseModel `bun:"table:customer_events,alias:e"`
+
+	StoreID    uuid.UUID  `bun:"store_id,pk"`
+	ID         uuid.UUID  `bun:"id,pk"`
+	CustomerID uuid.UUID  `bun:"customer_id"`
+	Source     string     `bun:"source"`
+	Type       string     `bun:"type"`
+	EventID    string     `bun:"event_id"`
+	OccurredAt time.Time  `bun:"occurred_at"`
+	Properties Properties `bun:"properties,type:jsonb"`
+	CreatedAt  time.Time  `bun:"created_at"`
+	UpdatedAt  time.Time  `bun:"updated_at"`
+
+	// Customer is set where an answer shows it.
+	Customer *Customer `bun:"-"`
+}
+
+// IsNode marks a CustomerEvent as a Node.
+func (*CustomerEvent) IsNode() {}
+
+// UpsertCustomerEventInput is something a customer did, as another system reports it.
+type UpsertCustomerEventInput struct {
+	Customer   CustomerKey
+	Source     string
+	Type       string
+	EventID    string
+	OccurredAt *time.Time
+	Properties Properties
+}
+
+// EventKey identifies an event in its store.
+type EventKey struct{ Source, EventID string }
+
+// Key returns what identifies the event.
+func (in UpsertCustomerEventInput) Key() EventKey { return EventKey{in.Source, in.EventID} }
+
+// Check returns the input with its key normalised and its properties at least empty, or else every fault of the input.
+// path is where the input stands in the arguments; it begins each fault's Field.
+func (in UpsertCustomerEventInput) Check(path ...string) (*UpsertCustomerEventInput, []*UserError) {
+	c := checker{path: path}
+	in.Customer = c.key("customer", in.Customer)
+	for _, name := range []struct{ field, value string }{{"source", in.Source}, {"type", in.Type}} {
+		if !snakeCase.MatchString(name.value) {
+			c.fault(&fault{UserErrorInvalid, "must be 1 to 64 of a-z, 0-9 and _, beginning with a letter"}, name.field)
+		}
+	}
+	c.fault(checkRequired(in.EventID, MaxEventID), "eventId")
+	if in.Properties == nil {
+		in.Properties = Properties("{}")
+	}
+	c.fault(in.Properties.check(false), "properties")
+	if c.faults != nil {
+		return nil, c.faults
+	}
+	return &in, nil
+}
+
+// UpsertCustomerEventPayload says what became of one input: the event, or the input's faults.
+type UpsertCustomerEventPayload struct {
+	Upsert
+
+	CustomerEvent *CustomerEvent
+}
+
+// UpsertCustomerEventsPayload says what became of each input of a batch.
+type UpsertCustomerEventsPayload = Batch[*UpsertCustomerEventPayload]
+
+// CheckEventType checks a type of events: BAD_USER_INPUT where it is none.
+func CheckEventType(field, eventType string) error {
+	if !snakeCase.MatchString(eventType) {
+		return BadInput(field, "must be 1 to 64 of a-z, 0-9 and _, beginning with a letter")
+	}
+	return nil
+}

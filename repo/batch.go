@@ -1,0 +1,141 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/uptrace/bun"
+
+	"akin/model"
+)
+
+// request is an input of an upsert that is to be written, and the place of its answer.
+type request[W any, P model.UpsertPayload] struct {
+	wanted *W
+	path   []string // where the input stands in the arguments
+	answer P
+}
+
+// kind is a kind of upsert: how an input is checked, and how a set of requests is written.
+type kind[I, W any, P model.UpsertPayload] struct {
+	payload func() P
+	// check returns what the input asks for and the keys that no other input of its batch may have, or its faults.
+	check func(input *I, path ...string) (wanted *W, keys []any, faults []*model.UserError)
+	// write answers the requests, and returns those that it could not answer with errLostRace. On any other error it
+	// returns them all.
+	write func(ctx context.Context, q querier, requests []*request[W, P]) (unanswered []*request[W, P], err error)
+}
+
+// upsertBatch upserts a batch in one statement, and answers each input in its place. An input with a key of an earlier
+// one is DUPLICATE_IN_BATCH. Under RejectAll one faulty input makes the sound ones BATCH_REJECTED, and either all is
+// written or nothing. Under KeepValid what was written stays written when an error is returned; the same inputs can be
+// sent again. It returns BAD_USER_INPUT unless there are 1 to model.MaxBatch inputs, and UNAVAILABLE where the database
+// cannot be reached.
+func upsertBatch[I, W any, P model.UpsertPayload](
+	ctx context.Context, s *Store, inputs []*I, policy model.BatchErrorPolicy, k kind[I, W, P],
+) (*model.Batch[P], error) {
+	if err := model.CheckBatch(len(inputs)); err != nil {
+		return nil, err
+	}
+	batch := &model.Batch[P]{Results: make([]P, len(inputs))}
+	pending := k.checkAll(inputs, batch.Results)
+	if policy == model.RejectAll && len(pending) < len(inputs) {
+		k.reject(batch.Results)
+		return batch, nil
+	}
+	err := withRetries(ctx, func(ctx context.Context) (err error) {
+		if policy == model.RejectAll {
+			return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+				if _, err := k.write(ctx, tx.Tx, pending); err != nil {
+					return err
+				}
+				return faulty(batch.Results)
+			})
+		}
+		pending, err = k.write(ctx, s.db.DB, pending)
+		return err
+	})
+	if errors.Is(err, errFaulty) {
+		k.reject(batch.Results)
+		return batch, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return batch, nil
+}
+
+// checkAll gives every input its place in results, with its faults if it has any, and returns the others' requests.
+func (k kind[I, W, P]) checkAll(inputs []*I, results []P) []*request[W, P] {
+	first := make(map[any]int, len(inputs))
+	pending := make([]*request[W, P], 0, len(inputs))
+	for i, input := range inputs {
+		path := []string{"inputs", strconv.Itoa(i)}
+		wanted, keys, faults := k.check(input, path...)
+		results[i] = k.payload()
+		for _, key := range keys {
+			if earlier, ok := first[key]; ok && faults == nil {
+				faults = []*model.UserError{duplicate(earlier, path)}
+			}
+		}
+		if faults != nil {
+			results[i].Result().UserErrors = faults
+			continue
+		}
+		for _, key := range keys {
+			first[key] = i
+		}
+		pending = append(pending, &request[W, P]{wanted: wanted, path: path, answer: results[i]})
+	}
+	return pending
+}
+
+func duplicate(earlier int, path []string) *model.UserError {
+	return &model.UserError{
+		Code: model.UserErrorDuplicateInBatch, Field: path,
+		Message: "the key is that of inputs[" + strconv.Itoa(earlier) + "]",
+	}
+}
+
+// errFaulty undoes a batch that is to be written whole or not at all.
+var errFaulty = errors.New("an input of the batch has errors")
+
+func faulty[P model.UpsertPayload](results []P) error {
+	for _, result := range results {
+		if len(result.Result().UserErrors) > 0 {
+			return errFaulty
+		}
+	}
+	return nil
+}
+
+// reject answers every input that has no error of its own with the news that another has.
+func (k kind[I, W, P]) reject(results []P) {
+	for i, result := range results {
+		if len(result.Result().UserErrors) > 0 {
+			continue
+		}
+		results[i] = k.payload()
+		results[i].Result().UserErrors = []*model.UserError{{
+			Code: model.UserErrorBatchRejected, Field: []string{"inputs", strconv.Itoa(i)},
+			Message: "nothing was written, because another input of the batch has errors",
+		}}
+	}
+}
+
+// upsertAlone upserts one input: in one round trip, unless it loses a race.
+func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store, input *I, k kind[I, W, P]) (P, error) {
+	payload := k.payload()
+	wanted, _, faults := k.check(input, "input")
+	if faults != nil {
+		payload.Result().UserErrors = faults
+		return payload, nil
+	}
+	requests := []*request[W, P]{{wanted: wanted, path: []string{"input"}, answer: payload}}
+	err := withRetries(ctx, func(ctx context.Context) error {
+		_, err := k.write(ctx, s.db.DB, requests)
+		return err
+	})
+	return payload, err
+}

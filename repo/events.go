@@ -1,0 +1,267 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"akin/model"
+)
+
+const eventColumns = `store_id, id, customer_id, source, type, event_id, occurred_at, properties, created_at, updated_at`
+
+// upsertEvents records a set of events with different keys, or replaces those that are known. It is right under races
+// as upsertMany is: a plain INSERT, and updates that look again at the row they change.
+//
+// $1 store, $2 to $13 the columns of input as arrays, $14 now.
+const upsertEvents = `
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::timestamptz[], $11::jsonb[], $12::uuid[], $13::timestamptz[])
+    WITH ORDINALITY AS input (by_id, by_external_id, by_email, by_platform, by_their_id, of_source, new_type, of_event,
+        new_occurred, new_properties, new_id, new_time, position)
+), who AS MATERIALIZED (
+    SELECT position, who FROM input CROSS JOIN LATERAL (
+        SELECT id AS who FROM customers WHERE store_id = $1 AND id = by_id
+        UNION ALL
+        SELECT id FROM customers WHERE store_id = $1 AND external_id = by_external_id
+        UNION ALL
+        SELECT id FROM customers WHERE store_id = $1 AND email_normalized = by_email
+        UNION ALL
+        SELECT customer_id FROM customer_identities
+        WHERE store_id = $1 AND platform = by_platform AND platform_customer_id = by_their_id
+        LIMIT 1
+    ) AS candidate
+), cur AS MATERIALIZED (
+    SELECT known.*, position, CASE WHEN customer_id = who AND type = new_type AND properties = new_properties
+        AND occurred_at = coalesce(new_occurred, occurred_at) THEN 'UNCHANGED' END AS outcome
+    FROM input JOIN who USING (position) CROSS JOIN LATERAL (
+        SELECT ` + eventColumns + ` FROM customer_events
+        WHERE store_id = $1 AND source = of_source AND event_id = of_event LIMIT 1
+    ) AS known
+), ins AS (
+    INSERT INTO customer_events (` + eventColumns + `)
+    SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, $14), new_properties, new_time, new_time
+    FROM input JOIN who USING (position)
+    WHERE position <> ALL (ARRAY(SELECT position FROM cur))
+    ORDER BY of_source COLLATE "C", of_event COLLATE "C"
+    RETURNING ` + eventColumns + `, 'CREATED' AS outcome
+), locked AS MATERIALIZED (
+    SELECT id FROM customer_events
+    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
+    ORDER BY source, event_id
+    FOR NO KEY UPDATE
+), upd AS (
+    UPDATE customer_events
+    SET customer_id = who, type = new_type, occurred_at = coalesce(new_occurred, occurred_at), properties = new_properties,
+        updated_at = greatest($14, updated_at + interval '1 microsecond')
+    FROM input JOIN who USING (position)
+    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM locked)) AND source = of_source AND event_id = of_event
+        AND NOT (customer_id = who AND type = new_type AND properties = new_properties
+            AND occurred_at = coalesce(new_occurred, occurred_at))
+    RETURNING ` + eventColumns + `, 'UPDATED' AS outcome
+)
+SELECT * FROM ins
+UNION ALL SELECT ` + eventColumns + `, outcome FROM cur WHERE outcome IS NOT NULL
+UNION ALL SELECT $1, NULL, NULL, of_source, new_type, of_event, NULL, NULL, NULL, NULL, NULL
+    FROM input WHERE position <> ALL (ARRAY(SELECT position FROM who))
+UNION ALL SELECT * FROM upd`
+
+// wantedEvent is what an input asks for, with the ID and the time of an event that is new.
+type wantedEvent struct {
+	model.UpsertCustomerEventInput
+
+	id   uuid.UUID
+	time time.Time
+}
+
+type eventRequest = request[wantedEvent, *model.UpsertCustomerEventPayload]
+
+func (s *Store) eventKind() kind[model.UpsertCustomerEventInput, wantedEvent, *model.UpsertCustomerEventPayload] {
+	return kind[model.UpsertCustomerEventInput, wantedEvent, *model.UpsertCustomerEventPayload]{
+		payload: func() *model.UpsertCustomerEventPayload { return &model.UpsertCustomerEventPayload{} },
+		check: func(input *model.UpsertCustomerEventInput, path ...string) (*wantedEvent, []any, []*model.UserError) {
+			checked, faults := input.Check(path...)
+			if faults != nil {
+				return nil, nil, faults
+			}
+			wanted := &wantedEvent{UpsertCustomerEventInput: *checked}
+			wanted.id, wanted.time = model.NewID()
+			return wanted, []any{wanted.Key()}, nil
+		},
+		write: s.upsertEvents,
+	}
+}
+
+// UpsertCustomerEvent records an event, or replaces the one with the same source and eventId, in one round trip unless
+// it loses a race. Faults of the input come as user errors, NOT_FOUND for an unknown customer among them, and then
+// nothing is written. It returns UNAVAILABLE where the database cannot be reached.
+func (s *Store) UpsertCustomerEvent(ctx context.Context, input model.UpsertCustomerEventInput) (*model.UpsertCustomerEventPayload, error) {
+	return upsertAlone(ctx, s, &input, s.eventKind())
+}
+
+// UpsertCustomerEvents does for each input what UpsertCustomerEvent does, as upsertBatch says.
+func (s *Store) UpsertCustomerEvents(
+	ctx context.Context, inputs []*model.UpsertCustomerEventInput, policy model.BatchErrorPolicy,
+) (*model.UpsertCustomerEventsPayload, error) {
+	return upsertBatch(ctx, s, inputs, policy, s.eventKind())
+}
+
+// upsertedEvent is a row that an upsert answers with.
+type upsertedEvent struct {
+	model.CustomerEvent `bun:",extend"`
+
+	Outcome *model.UpsertOutcome `bun:"outcome"`
+}
+
+// upsertEvents runs the statement for the requests.
+func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRequest) ([]*eventRequest, error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	n := len(requests)
+	var (
+		ids, newIDs                                 = make([]*uuid.UUID, n), make([]uuid.UUID, n)
+		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+		sources, types, eventIDs, properties        = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		occurred, times                             = make([]*time.Time, n), make([]time.Time, n)
+		byKey                                       = make(map[model.EventKey]*eventRequest, n)
+	)
+	for i, r := range requests {
+		w := r.wanted
+		byKey[w.Key()] = r
+		ids[i], externalIDs[i], emails[i] = w.Customer.ID, w.Customer.ExternalID, w.Customer.Email
+		if w.Customer.Identity != nil {
+			platforms[i], platformIDs[i] = &w.Customer.Identity.Platform, &w.Customer.Identity.PlatformCustomerID
+		}
+		sources[i], types[i], eventIDs[i], properties[i] = w.Source, w.Type, w.EventID, string(w.Properties)
+		occurred[i], newIDs[i], times[i] = w.OccurredAt, w.id, w.time
+	}
+	var rows []*upsertedEvent
+	err := scanRows(ctx, s.db, q, upsertEvents, []any{
+		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
+		s.id, ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
+		time.Now().UTC(),
+	}, &rows)
+	if err != nil {
+		return requests, err
+	}
+	for _, row := range rows {
+		key := model.EventKey{Source: row.Source, EventID: row.EventID}
+		row.answer(byKey[key])
+		delete(byKey, key)
+	}
+	if len(byKey) == 0 {
+		return nil, nil
+	}
+	return slices.DeleteFunc(slices.Clone(requests), func(r *eventRequest) bool {
+		return byKey[r.wanted.Key()] == nil
+	}), errLostRace
+}
+
+// answer fills in the payload of the request; a row without an ID is for a customer that was not found.
+func (u *upsertedEvent) answer(r *eventRequest) {
+	if u.ID != uuid.Nil {
+		r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{Outcome: u.Outcome}, &u.CustomerEvent
+		return
+	}
+	r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{UserErrors: []*model.UserError{{
+		Code: model.UserErrorNotFound, Field: append(slices.Clone(r.path), "customer"),
+		Message: "customer must be the key of a customer of this store",
+	}}}, nil
+}
+
+func eventID(e *model.CustomerEvent) uuid.UUID { return e.ID }
+
+// eventOrder is the order of a customer's events.
+var eventOrder = byTime("e.occurred_at", eventID, func(e *model.CustomerEvent) time.Time { return e.OccurredAt })
+
+// EventPage checks the arguments of Customer.events. It returns BAD_USER_INPUT for one that breaks its rule.
+func (s *Store) EventPage(customerID uuid.UUID, eventType *string, args model.PageArgs) (model.EventPage, error) {
+	list := model.EventList{CustomerID: customerID}
+	if eventType != nil {
+		if err := model.CheckEventType("type", *eventType); err != nil {
+			return model.EventPage{}, err
+		}
+		list.Type = *eventType
+	}
+	page, err := args.Page(s.eventScope(customerID))
+	return model.EventPage{EventList: list, Page: page}, err
+}
+
+func (s *Store) eventScope(customerID uuid.UUID) string {
+	return fmt.Sprintf("%s customer %s events", s.id, customerID)
+}
+
+// EventPages returns each of these pages, newest event first; one statement answers all that differ in nothing but the
+// customer.
+func (s *Store) EventPages(ctx context.Context, pages []model.EventPage) (map[model.EventPage]*model.CustomerEventConnection, error) {
+	customers := map[model.EventPage][]uuid.UUID{} // by what is left of a page without its customer
+	for _, page := range pages {
+		id := page.CustomerID
+		page.CustomerID = uuid.Nil
+		customers[page] = append(customers[page], id)
+	}
+	connections := make(map[model.EventPage]*model.CustomerEventConnection, len(pages))
+	for page, ids := range customers {
+		events, err := s.eventsOf(ctx, ids, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			page.CustomerID = id
+			scope := s.eventScope(id)
+			connection := model.NewConnection(page.Page, events[id], func(e *model.CustomerEvent) string {
+				return eventOrder.place(e).Encode(scope)
+			})
+			connections[page] = &connection
+		}
+	}
+	return connections, nil
+}
+
+// eventsOf returns the same page of the events of each customer.
+func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.EventPage) (map[uuid.UUID][]*model.CustomerEvent, error) {
+	var p params
+	each := s.db.NewSelect().Model((*model.CustomerEvent)(nil)).
+		Where("e.store_id = ?", p.add(s.id)).Where("e.customer_id = customer.id")
+	if page.Type != "" {
+		each.Where("e.type = ?", p.add(page.Type))
+	}
+	if err := eventOrder.page(each, &p, model.Descending, page.Page); err != nil {
+		return nil, err
+	}
+	var events []*model.CustomerEvent
+	query := s.db.NewSelect().ColumnExpr("e.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
+		Join("CROSS JOIN LATERAL (?) AS e", each)
+	if err := s.scan(ctx, query, p, &events); err != nil {
+		return nil, err
+	}
+	of := make(map[uuid.UUID][]*model.CustomerEvent, len(customers))
+	for _, e := range events {
+		of[e.CustomerID] = append(of[e.CustomerID], e)
+	}
+	return of, nil
+}
+
+func (s *Store) eventsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerEvent, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var events []*model.CustomerEvent
+	var p params
+	query := s.db.NewSelect().Model((*model.CustomerEvent)(nil)).
+		Where("e.store_id = ?", p.add(s.id)).Where("e.id = ANY (?)", p.add(ids))
+	if err := s.scan(ctx, query, p, &events); err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]*model.CustomerEvent, len(events))
+	for _, e := range events {
+		byID[e.ID] = e
+	}
+	return byID, nil
+}

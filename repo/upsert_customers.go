@@ -1,0 +1,233 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"akin/model"
+)
+
+// mutableColumns are those that a change can set; the function customer_changed, in the migrations, says how.
+const mutableColumns = `external_id, email, email_normalized, phone_number, first_name, last_name, gender,
+        account_created_at, account_status, default_language, default_currency, tags, address,
+        accepts_email_marketing, accepts_sms_marketing, properties`
+
+const customerColumns = `store_id, id, ` + mutableColumns + `, version, created_at, updated_at`
+
+// upsertCustomers creates or updates the customers that a set of changes names.
+//
+// found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
+// since then ends in no row (another version, nothing left to change) or in a failed statement (a key taken meanwhile),
+// and the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two
+// changes at once neither is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
+//
+// $1 store, $2 to $11 the columns of input as arrays, $12 now.
+const upsertCustomers = `
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest($2::jsonb[], $3::jsonb[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::integer[], $10::uuid[], $11::timestamptz[])
+    WITH ORDINALITY AS input (change, on_create, by_id, by_external_id, by_email, by_platform, by_their_id,
+        if_version, new_id, new_time, position)
+), found AS MATERIALIZED (
+    SELECT position, known AS customer FROM input CROSS JOIN LATERAL (
+        SELECT c AS known FROM customers c WHERE store_id = $1 AND id = by_id
+        UNION ALL
+        SELECT c FROM customers c WHERE store_id = $1 AND external_id = by_external_id
+        UNION ALL
+        SELECT c FROM customers c WHERE store_id = $1 AND email_normalized = by_email
+        UNION ALL
+        SELECT c FROM customer_identities i JOIN customers c ON c.store_id = $1 AND c.id = i.customer_id
+        WHERE i.store_id = $1 AND platform = by_platform AND platform_customer_id = by_their_id
+        LIMIT 1
+    ) AS candidate
+), taken AS MATERIALIZED (
+    SELECT DISTINCT ON (input.position) input.position, field, id
+    FROM input LEFT JOIN found ON found.position = input.position CROSS JOIN LATERAL (
+        SELECT 'externalId' AS field, id FROM customers WHERE store_id = $1 AND external_id = change ->> 'external_id'
+        UNION ALL
+        SELECT 'email', id FROM customers WHERE store_id = $1 AND email_normalized = change ->> 'email_normalized'
+    ) AS holder
+    WHERE id IS DISTINCT FROM (found.customer).id
+), verdict AS MATERIALIZED (
+    SELECT input.*, customer, changed, field, taken.id AS conflicting_id, CASE
+        WHEN (customer).id IS NULL AND coalesce(if_version::text, by_id::text, by_platform) IS NOT NULL THEN 'NOT_FOUND'
+        WHEN if_version <> (customer).version THEN 'VERSION_CONFLICT'
+        WHEN taken.id IS NOT NULL THEN 'TAKEN'
+        WHEN (customer).id IN (SELECT (earlier.customer).id FROM found AS earlier WHERE earlier.position < input.position)
+            THEN 'DUPLICATE_IN_BATCH'
+        WHEN octet_length((changed).properties::text) > 16384
+            OR (SELECT count(*) FROM jsonb_object_keys((changed).properties)) > 100 THEN 'TOO_LONG'
+    END AS fault
+    FROM input LEFT JOIN found ON found.position = input.position LEFT JOIN taken ON taken.position = input.position
+    CROSS JOIN LATERAL customer_changed(customer, CASE WHEN (customer).id IS NULL
+        THEN on_create || jsonb_strip_nulls(change) ELSE change END) AS changed
+), ins AS (
+    INSERT INTO customers (` + customerColumns + `)
+    SELECT $1, new_id, external_id, email, email_normalized, phone_number, first_name, last_name, gender,
+        account_created_at, account_status, default_language, default_currency, coalesce(tags, '{}'), address,
+        accepts_email_marketing, accepts_sms_marketing, coalesce(properties, '{}'), 1, new_time, new_time
+    FROM verdict CROSS JOIN LATERAL (SELECT (changed).*) AS row
+    WHERE fault IS NULL AND (customer).id IS NULL
+    ORDER BY email_normalized COLLATE "C", external_id COLLATE "C"
+    RETURNING ` + customerColumns + `
+), locked AS MATERIALIZED (
+    SELECT id FROM customers
+    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT (customer).id FROM verdict WHERE fault IS NULL AND customer IS DISTINCT FROM changed))
+    ORDER BY id
+    FOR NO KEY UPDATE
+), upd AS (
+    UPDATE customers
+    SET (` + mutableColumns + `) = (SELECT ` + mutableColumns + ` FROM customer_changed(customers, change)),
+        version = version + 1, updated_at = greatest($12, updated_at + interval '1 microsecond')
+    FROM verdict
+    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
+        AND fault IS NULL AND (if_version IS NULL OR if_version = version)
+        AND customers IS DISTINCT FROM customer_changed(customers, change)
+    RETURNING position, ` + customerColumns + `
+)
+SELECT position, 'CREATED' AS outcome, NULL AS fault, NULL AS field, NULL::uuid AS conflicting_id, ins.*
+FROM ins JOIN verdict ON new_id = ins.id
+UNION ALL
+SELECT position, CASE WHEN fault IS NULL THEN 'UNCHANGED' END, fault, field, conflicting_id, ` + customerColumns + `
+FROM verdict CROSS JOIN LATERAL (SELECT (customer).*) AS row
+WHERE fault IS NOT NULL OR (customer).id IS NOT NULL AND customer IS NOT DISTINCT FROM changed
+UNION ALL
+SELECT position, 'UPDATED', NULL, NULL, NULL, ` + customerColumns + ` FROM upd`
+
+// wantedCustomer is what an input asks for, with the ID and the time of the customer that may have to be created.
+type wantedCustomer struct {
+	model.CustomerChange
+
+	id   uuid.UUID
+	time time.Time
+}
+
+type customerRequest = request[wantedCustomer, *model.UpsertCustomerPayload]
+
+func (s *Store) customerKind() kind[model.UpsertCustomerInput, wantedCustomer, *model.UpsertCustomerPayload] {
+	return kind[model.UpsertCustomerInput, wantedCustomer, *model.UpsertCustomerPayload]{
+		payload: func() *model.UpsertCustomerPayload { return &model.UpsertCustomerPayload{} },
+		check: func(input *model.UpsertCustomerInput, path ...string) (*wantedCustomer, []any, []*model.UserError) {
+			change, faults := input.Check(path...)
+			if faults != nil {
+				return nil, nil, faults
+			}
+			wanted := &wantedCustomer{CustomerChange: *change}
+			wanted.id, wanted.time = model.NewID()
+			return wanted, change.Keys(), nil
+		},
+		write: s.upsertCustomers,
+	}
+}
+
+// UpsertCustomer creates or updates the customer that the input names, in one round trip unless it loses a race. An
+// externalId or an email that nobody has makes a new customer. Faults of the input come as user errors, and then nothing
+// is written; among them are NOT_FOUND, TAKEN and VERSION_CONFLICT. It returns UNAVAILABLE where the database cannot be
+// reached.
+func (s *Store) UpsertCustomer(ctx context.Context, input model.UpsertCustomerInput) (*model.UpsertCustomerPayload, error) {
+	return upsertAlone(ctx, s, &input, s.customerKind())
+}
+
+// UpsertCustomers does for each input what UpsertCustomer does, as upsertBatch says.
+func (s *Store) UpsertCustomers(
+	ctx context.Context, inputs []*model.UpsertCustomerInput, policy model.BatchErrorPolicy,
+) (*model.UpsertCustomersPayload, error) {
+	return upsertBatch(ctx, s, inputs, policy, s.customerKind())
+}
+
+// upsertedCustomer is a row that an upsert answers with.
+type upsertedCustomer struct {
+	model.Customer `bun:",extend"`
+
+	Position      int                  `bun:"position"`
+	Outcome       *model.UpsertOutcome `bun:"outcome"`
+	Fault         *string              `bun:"fault"`
+	Field         *string              `bun:"field"`
+	ConflictingID *uuid.UUID           `bun:"conflicting_id"`
+}
+
+// upsertCustomers runs the statement for the requests.
+func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*customerRequest) ([]*customerRequest, error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	n := len(requests)
+	var (
+		changes, creations                          = make([]string, n), make([]string, n)
+		ids, newIDs                                 = make([]*uuid.UUID, n), make([]uuid.UUID, n)
+		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+		versions                                    = make([]*int, n)
+		times                                       = make([]time.Time, n)
+	)
+	for i, r := range requests {
+		w := r.wanted
+		var err error
+		if changes[i], err = asJSON(w.Columns); err != nil {
+			return requests, err
+		}
+		if creations[i], err = asJSON(w.OnCreate); err != nil {
+			return requests, err
+		}
+		ids[i], externalIDs[i], emails[i] = w.By.ID, w.By.ExternalID, w.By.Email
+		if w.By.Identity != nil {
+			platforms[i], platformIDs[i] = &w.By.Identity.Platform, &w.By.Identity.PlatformCustomerID
+		}
+		versions[i], newIDs[i], times[i] = w.IfVersion, w.id, w.time
+	}
+	var rows []*upsertedCustomer
+	err := scanRows(ctx, s.db, q, upsertCustomers, []any{
+		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
+		s.id, changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times, time.Now().UTC(),
+	}, &rows)
+	if err != nil {
+		return requests, err
+	}
+	unanswered := slices.Clone(requests)
+	for _, row := range rows {
+		row.answer(requests[row.Position-1])
+		unanswered[row.Position-1] = nil
+	}
+	unanswered = slices.DeleteFunc(unanswered, func(r *customerRequest) bool { return r == nil })
+	if len(unanswered) > 0 {
+		return unanswered, errLostRace
+	}
+	return nil, nil
+}
+
+func asJSON(columns map[string]any) (string, error) {
+	b, err := json.Marshal(columns)
+	return string(b), err
+}
+
+// answer fills in the payload of the request.
+func (u *upsertedCustomer) answer(r *customerRequest) {
+	if u.Fault == nil {
+		r.answer.Upsert = model.Upsert{Outcome: u.Outcome}
+		r.answer.Customer = &u.Customer
+		return
+	}
+	fault := &model.UserError{Code: model.UserErrorCode(*u.Fault), Field: r.path, ConflictingID: u.ConflictingID}
+	at := func(field string) []string { return append(slices.Clone(r.path), field) }
+	switch fault.Code {
+	case model.UserErrorNotFound:
+		fault.Field, fault.Message = at("by"), "by must be the key of a customer of this store"
+	case model.UserErrorVersionConflict:
+		fault.Field = at("ifVersion")
+		fault.Message = fmt.Sprintf("ifVersion must be the customer's version, which is %d now", u.Version)
+	case model.UserErrorTaken:
+		fault.Field, fault.Message = at(*u.Field), *u.Field+" must be the customer's alone; another customer has it"
+	case model.UserErrorDuplicateInBatch:
+		fault.Message = "the customer is that of an earlier input"
+	case model.UserErrorTooLong:
+		fault.Field = at("properties")
+		fault.Message = fmt.Sprintf("properties must come to at most %d keys and %d bytes of JSON with those that are kept",
+			model.MaxProperties, model.MaxPropertiesSize)
+	}
+	r.answer.Upsert, r.answer.Customer = model.Upsert{UserErrors: []*model.UserError{fault}}, nil
+}
