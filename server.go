@@ -207,8 +207,12 @@ func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address
 	return config, nil
 }
 
-func greet(out io.Writer, address net.Addr, token string, withPlayground bool) {
+func greet(out io.Writer, listening net.Addr, token string, withPlayground bool) {
 	var b strings.Builder
+	address := listening.String()
+	if host, port, _ := net.SplitHostPort(address); net.ParseIP(host).IsUnspecified() { // which no browser can open
+		address = net.JoinHostPort("localhost", port)
+	}
 	fmt.Fprintf(&b, "Akin listens on http://%s\n\n  API         http://%s/graphql\n", address, address)
 	if withPlayground {
 		fmt.Fprintf(&b, "  Playground  http://%s/\n", address)

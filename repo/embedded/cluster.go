@@ -117,8 +117,10 @@ func (c *cluster) create(ctx context.Context, turn *os.File) error {
 	// alone, and a password would have to lie beside it. Should TCP ever be
 	// opened by a setting, everybody is turned away. Sorting by bytes is the one
 	// order that no update of a library changes under an index.
-	args := []string{"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C",
-		"--auth-local=trust", "--auth-host=reject"}
+	args := []string{
+		"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C",
+		"--auth-local=trust", "--auth-host=reject",
+	}
 	if c.settings["fsync"] == "off" {
 		args = append(args, "--no-sync")
 	}
@@ -183,7 +185,7 @@ func (c *cluster) advance(ctx context.Context, failure error, launched bool) (bo
 	switch {
 	case temporary(failure):
 		return launched, nil // somebody started it by hand
-	case c.listening():
+	case c.listening(ctx):
 		return launched, fmt.Errorf("the socket %s is in use by something else: %w", c.socket(), failure)
 	case launched:
 		return launched, fmt.Errorf("it ended while it started: %s", c.logTail())
@@ -284,7 +286,7 @@ func (c *cluster) stop(ctx context.Context) error {
 			return err
 		}
 		if !asked {
-			asked = c.askToStop()
+			asked = c.askToStop(ctx)
 		}
 		if err := sleep(ctx, pollInterval); err != nil {
 			return fmt.Errorf("wait for PostgreSQL in %s: %w", c.dir, err)
@@ -294,8 +296,8 @@ func (c *cluster) stop(ctx context.Context) error {
 
 // askToStop sends the signal of a fast shutdown, if the process to send it to
 // is known: only while something listens is the number in the file not stale.
-func (c *cluster) askToStop() bool {
-	if !c.listening() {
+func (c *cluster) askToStop(ctx context.Context) bool {
+	if !c.listening(ctx) {
 		return false
 	}
 	content, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
