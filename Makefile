@@ -4,7 +4,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 golangci_lint := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 npm := $(shell command -v npm 2>/dev/null)
-playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx)
+playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx graph/playground/*.css)
 
 .PHONY: help
 help: ## List the targets

@@ -87,7 +87,7 @@ type lifetime time.Duration
 // UnmarshalText reads 90d or what time.ParseDuration reads; only what is more than nothing is a lifetime.
 func (l *lifetime) UnmarshalText(text []byte) error {
 	days, isDays := strings.CutSuffix(string(text), "d")
-	n, err := strconv.Atoi(days)
+	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days are 179 years
 	d := time.Duration(n) * 24 * time.Hour
 	if !isDays {
 		d, err = time.ParseDuration(string(text))

@@ -26,7 +26,7 @@ import (
 	"akin/repo/embedded"
 )
 
-// What a connection may take. A request's own time is graph.DefaultTimeout, well within.
+// What a connection may take. A request's own time has to be well within: see serveCommand.Validate.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -165,6 +165,14 @@ type serveCommand struct {
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
+}
+
+// Validate holds the flags to their rules.
+func (s *serveCommand) Validate() error {
+	if s.Timeout < time.Millisecond || s.Timeout > shutdownTimeout {
+		return fmt.Errorf("--timeout must be 1ms to %s; it is %s", shutdownTimeout, s.Timeout)
+	}
+	return nil
 }
 
 // Run serves until ctx is done, then lets the requests in flight finish.

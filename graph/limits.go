@@ -27,6 +27,10 @@ const (
 // schemaCost is the cost of __schema: introspection takes as long as this many objects (measured: 5 ms).
 const schemaCost = 1_000
 
+// countCost is the cost of a totalCount of the whole store, which reads all that it counts. Those of customers' lists
+// are cheap: one statement counts them all.
+const countCost = 1_000
+
 // The cache of validated documents. Both figures together bound its memory, whatever clients send: the tree of a
 // document takes up to 70 times its text (measured).
 const (
@@ -159,6 +163,7 @@ func tooComplex(format string, args ...any) *gqlerror.Error {
 // repeats: once is the cost of the fields that are not lists, each that of the lists for one element.
 type weight struct {
 	depth, aliases, once, each int
+	counted                    bool // asks for totalCount
 }
 
 // weigher walks an operation, each fragment once however often it is spread: a kilobyte of fragments that spread the
@@ -188,6 +193,7 @@ func (w *weigher) set(set ast.SelectionSet) weight {
 		total.aliases = add(total.aliases, part.aliases)
 		total.once = add(total.once, part.once)
 		total.each = add(total.each, part.each)
+		total.counted = total.counted || part.counted
 	}
 	return total
 }
@@ -205,10 +211,14 @@ func (w *weigher) field(field *ast.Field) weight {
 		total.aliases = add(total.aliases, 1)
 	}
 	if len(field.SelectionSet) == 0 {
+		total.counted = field.Name == "totalCount"
 		return total
 	}
 	cost, size := w.size(field)
 	cost = add(cost, multiply(size, inner.each))
+	if inner.counted && field.ObjectDefinition.Name == "Query" {
+		cost = add(cost, countCost)
+	}
 	if field.Definition.Type.Elem == nil {
 		total.once = add(cost, inner.once)
 	} else {

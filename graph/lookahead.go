@@ -42,8 +42,11 @@ func (l *lookahead) root(selections ast.SelectionSet, result any) error {
 		return l.payloads(selections, result)
 	case *model.UpsertCustomerIdentitiesPayload:
 		for _, field := range l.fields(selections, "UpsertCustomerIdentitiesPayload") {
-			if field.Name == "results" {
-				return l.payloads(field.Selections, result.Results...)
+			if field.Name != "results" {
+				continue
+			}
+			if err := l.payloads(field.Selections, result.Results...); err != nil {
+				return err
 			}
 		}
 	case []model.Node:

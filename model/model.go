@@ -28,7 +28,7 @@ type Customer struct {
 
 	StoreID uuid.UUID `bun:"store_id,pk"`
 	ID      uuid.UUID `bun:"id,pk"`
-	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (NormalizeEmail).
+	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (normalizeEmail).
 	Email           *string   `bun:"email"`
 	EmailNormalized *string   `bun:"email_normalized"`
 	FirstName       *string   `bun:"first_name"`
