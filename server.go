@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -261,8 +260,13 @@ func serve(ctx context.Context, listener net.Listener, config graph.Config) erro
 // developmentToken returns a token that may write to the default store, creating both where they are missing. It keeps
 // the token beside the data, which whoever can read it can read anyway, so that a restart does not change it.
 func (d *database) developmentToken(ctx context.Context) (string, error) {
-	path := filepath.Join(d.dir, "development-token")
-	kept, err := os.ReadFile(path)
+	const file = "development-token"
+	dir, err := os.OpenRoot(d.dir) // which PostgreSQL's user owns: no link of theirs leads us out of it
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	kept, err := dir.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
@@ -277,7 +281,7 @@ func (d *database) developmentToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return token, os.WriteFile(path, []byte(token), 0o600)
+	return token, dir.WriteFile(file, []byte(token), 0o600)
 }
 
 // ensureStore creates the store unless it exists; another process may be doing the same.

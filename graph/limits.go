@@ -17,11 +17,11 @@ import (
 
 // What a document may ask for at most. Beyond one of them it is refused with QUERY_TOO_COMPLEX before anything runs.
 const (
-	MaxTokens  = 10_000 // of the document's text; a batch of 250 inputs as literals has some 5,000
-	MaxRepeats = 50_000 // see repeats; some 220 fields of one name
-	MaxDepth   = 16     // fields below one another; GraphiQL's introspection has 15
-	MaxAliases = 100    // fields under a name of their own, in every place that a fragment comes to
-	MaxCost    = 25_000 // see weigher.field
+	maxTokens  = 10_000 // of the document's text; a batch of 250 inputs as literals has some 5,000
+	maxRepeats = 50_000 // see repeats; some 220 fields of one name
+	maxDepth   = 16     // fields below one another; GraphiQL's introspection has 15
+	maxAliases = 100    // fields under a name of their own, in every place that a fragment comes to
+	maxCost    = 25_000 // see weigher.field
 )
 
 // schemaCost is the cost of __schema: introspection takes as long as this many objects (measured: 5 ms).
@@ -70,18 +70,18 @@ func (l *limits) MutateOperationParameters(ctx context.Context, params *graphql.
 	if _, validated := l.documents.Get(ctx, params.Query); validated {
 		return nil
 	}
-	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, MaxTokens)
+	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
 	if err != nil {
 		at, _ := errors.AsType[*gqlerror.Error](err)
-		if at.Message == fmt.Sprintf("exceeded token limit of %d", MaxTokens) { // the parser has no other word for it
-			return tooComplex("the document has more than %d tokens", MaxTokens)
+		if at.Message == fmt.Sprintf("exceeded token limit of %d", maxTokens) { // the parser has no other word for it
+			return tooComplex("the document has more than %d tokens", maxTokens)
 		}
 		errcode.Set(at, errcode.ParseFailed)
 		return at
 	}
-	if n := repeats(document); n > MaxRepeats {
+	if n := repeats(document); n > maxRepeats {
 		return tooComplex("the document repeats fields or fragments so often that comparing them takes %d steps; "+
-			"at most %d are allowed", n, MaxRepeats)
+			"at most %d are allowed", n, maxRepeats)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func repeats(document *ast.QueryDocument) int {
 		for _, n := range c.names {
 			total += n * n
 		}
-		if total > MaxRepeats {
+		if total > maxRepeats {
 			break
 		}
 	}
@@ -145,12 +145,12 @@ func (*limits) MutateOperationContext(_ context.Context, operation *graphql.Oper
 	w := weigher{variables: operation.Variables, fragments: map[string]weight{}}
 	total := w.set(operation.Operation.SelectionSet)
 	switch cost := add(total.once, total.each); {
-	case total.depth > MaxDepth:
-		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, MaxDepth)
-	case total.aliases > MaxAliases:
-		return tooComplex("the operation has %d aliases; at most %d are allowed", total.aliases, MaxAliases)
-	case cost > MaxCost:
-		return tooComplex("the operation costs %d; at most %d is allowed: ask for fewer or shorter pages", cost, MaxCost)
+	case total.depth > maxDepth:
+		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, maxDepth)
+	case total.aliases > maxAliases:
+		return tooComplex("the operation has %d aliases; at most %d are allowed", total.aliases, maxAliases)
+	case cost > maxCost:
+		return tooComplex("the operation costs %d; at most %d is allowed: ask for fewer or shorter pages", cost, maxCost)
 	}
 	return nil
 }

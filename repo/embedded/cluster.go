@@ -231,7 +231,7 @@ func (c *cluster) disownPidFile() error {
 		return err
 	}
 	_, rest, _ := bytes.Cut(content, []byte("\n"))
-	return os.WriteFile(path, append(fmt.Appendf(nil, "%d\n", os.Getpid()), rest...), 0o600)
+	return writeFile(c.data(), "postmaster.pid", append(fmt.Appendf(nil, "%d\n", os.Getpid()), rest...))
 }
 
 func (c *cluster) writeSettings() error {
@@ -259,11 +259,10 @@ func (c *cluster) writeSettings() error {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		text = fmt.Appendf(text, "%s = '%s'\n", name, quote.Replace(settings[name]))
 	}
-	path := filepath.Join(c.data(), "akin.conf")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := writeFile(c.data(), "akin.conf", text); err != nil {
 		return err
 	}
-	return c.owner.own(path)
+	return c.owner.own(filepath.Join(c.data(), "akin.conf"))
 }
 
 // stop shuts PostgreSQL down, cutting its connections, and waits until its last
@@ -338,7 +337,7 @@ func (c *cluster) freshLog() error {
 	if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := writeFile(c.dir, "postgres.log", nil); err != nil {
 		return err
 	}
 	return c.owner.own(path)
