@@ -4,15 +4,15 @@ GOLANGCI_LINT_VERSION := v2.15.0
 golangci_lint := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 npm := $(shell command -v npm 2>/dev/null)
-playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx)
+playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx graph/playground/*.css)
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(if $(DATABASE_URL),,postgres) playground ## Run Akin, with a PostgreSQL of its own unless DATABASE_URL names one
-	go run .
+run: $(if $(DATABASE_URL),,postgres) build ## Run Akin, with a PostgreSQL of its own unless DATABASE_URL names one
+	@./akin
 
 .PHONY: test
 test: playground audit ## Run every test, on a PostgreSQL that the tests start

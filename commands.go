@@ -87,7 +87,7 @@ type lifetime time.Duration
 // UnmarshalText reads 90d or what time.ParseDuration reads; only what is more than nothing is a lifetime.
 func (l *lifetime) UnmarshalText(text []byte) error {
 	days, isDays := strings.CutSuffix(string(text), "d")
-	n, err := strconv.Atoi(days)
+	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days are 179 years
 	d := time.Duration(n) * 24 * time.Hour
 	if !isDays {
 		d, err = time.ParseDuration(string(text))
@@ -141,7 +141,7 @@ type importCommand struct {
 	File        string `arg:"" help:"A CSV or NDJSON file of the API's fields, or - for standard input."`
 	Store       string `default:"default" placeholder:"NAME" help:"The store to import into (${default})."`
 	Failed      string `placeholder:"FILE" help:"Where the rows that fail are written. Default: beside FILE."`
-	Concurrency int    `default:"4" help:"How many batches to write at once (${default})."`
+	Concurrency int    `default:"2" help:"How many batches to write at once (${default})."`
 }
 
 // Run imports the file and prints a report. Stopped or run again, it does no harm. It fails where a row did.
@@ -159,7 +159,9 @@ func (i *importCommand) Run(ctx context.Context, c *cli) error {
 		report, err := transfer.Import(ctx, db.Store(store.ID), transfer.ImportConfig{
 			File: i.File, Stdin: c.in, Failed: i.Failed, Concurrency: i.Concurrency, Progress: c.err,
 		})
-		fmt.Fprintln(c.out, report)
+		if err == nil || report.Rows() > 0 {
+			fmt.Fprintln(c.out, report)
+		}
 		if err == nil && report.Failed > 0 {
 			err = fmt.Errorf("%d of %d rows failed", report.Failed, report.Rows())
 		}

@@ -14,7 +14,7 @@ import (
 	"akin/repo/repotest"
 )
 
-// TestImportAndPageThroughAll imports realistic rows, twice, and then pages through all of them over HTTP; every count
+// TestImportAndPageThroughAll imports realistic rows, and then pages through all of them over HTTP; every count
 // must agree with what the maker of the rows says. AKIN_IMPORT_ROWS asks for more rows than the usual 10,000.
 func TestImportAndPageThroughAll(t *testing.T) {
 	t.Parallel()

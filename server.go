@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -26,7 +25,7 @@ import (
 	"akin/repo/embedded"
 )
 
-// What a connection may take. A request's own time is graph.DefaultTimeout, well within.
+// What a connection may take. A request's own time has to be well within: see serveCommand.Validate.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -167,6 +166,14 @@ type serveCommand struct {
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
 }
 
+// Validate holds the flags to their rules.
+func (s *serveCommand) Validate() error {
+	if s.Timeout < time.Millisecond || s.Timeout > shutdownTimeout {
+		return fmt.Errorf("--timeout must be 1ms to %s; it is %s", shutdownTimeout, s.Timeout)
+	}
+	return nil
+}
+
 // Run serves until ctx is done, then lets the requests in flight finish.
 func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 	return c.with(ctx, func(db *database) error {
@@ -207,8 +214,12 @@ func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address
 	return config, nil
 }
 
-func greet(out io.Writer, address net.Addr, token string, withPlayground bool) {
+func greet(out io.Writer, listening net.Addr, token string, withPlayground bool) {
 	var b strings.Builder
+	address := listening.String()
+	if host, port, _ := net.SplitHostPort(address); net.ParseIP(host).IsUnspecified() { // which no browser can open
+		address = net.JoinHostPort("localhost", port)
+	}
 	fmt.Fprintf(&b, "Akin listens on http://%s\n\n  API         http://%s/graphql\n", address, address)
 	if withPlayground {
 		fmt.Fprintf(&b, "  Playground  http://%s/\n", address)
@@ -249,8 +260,13 @@ func serve(ctx context.Context, listener net.Listener, config graph.Config) erro
 // developmentToken returns a token that may write to the default store, creating both where they are missing. It keeps
 // the token beside the data, which whoever can read it can read anyway, so that a restart does not change it.
 func (d *database) developmentToken(ctx context.Context) (string, error) {
-	path := filepath.Join(d.dir, "development-token")
-	kept, err := os.ReadFile(path)
+	const file = "development-token"
+	dir, err := os.OpenRoot(d.dir) // which PostgreSQL's user owns: no link of theirs leads us out of it
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	kept, err := dir.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
@@ -265,7 +281,7 @@ func (d *database) developmentToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return token, os.WriteFile(path, []byte(token), 0o600)
+	return token, dir.WriteFile(file, []byte(token), 0o600)
 }
 
 // ensureStore creates the store unless it exists; another process may be doing the same.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/rs/cors"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"akin/graph/generated"
 	"akin/repo"
@@ -58,8 +59,15 @@ func NewHandler(cfg Config) http.Handler {
 	return observe(cfg.Log, mux)
 }
 
+// schema is the promise of schema.graphqls. gqlgen adds @defer, which only a transport that streams can keep.
+var schema = func() *ast.Schema {
+	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
+	delete(schema.Directives, "defer")
+	return schema
+}()
+
 func newEndpoint(cfg Config) *endpoint {
-	exec := executor.New(generated.NewExecutableSchema(generated.Config{Resolvers: &Resolver{}}))
+	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: &Resolver{}}))
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
 	exec.Use(&limits{documents: documents})
@@ -131,7 +139,7 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		out := &countingWriter{ResponseWriter: w}
 		defer func() {
 			log.LogAttrs(ctx, slog.LevelInfo, "request",
-				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", out.status),
+				slog.String("method", r.Method), slog.String("path", shorten(r.URL.Path)), slog.Int("status", out.status),
 				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000),
 				slog.Int("bytes", out.bytes), slog.String("operation", record.operation),
 				slog.String("code", record.code), slog.String("store_id", record.storeID),

@@ -17,15 +17,19 @@ import (
 
 // What a document may ask for at most. Beyond one of them it is refused with QUERY_TOO_COMPLEX before anything runs.
 const (
-	MaxTokens  = 10_000 // of the document's text; a batch of 250 inputs as literals has some 5,000
-	MaxRepeats = 50_000 // see repeats; some 220 fields of one name
-	MaxDepth   = 16     // fields below one another; GraphiQL's introspection has 15
-	MaxAliases = 100    // fields under a name of their own, in every place that a fragment comes to
-	MaxCost    = 25_000 // see weigher.field
+	maxTokens  = 10_000 // of the document's text; a batch of 250 inputs as literals has some 5,000
+	maxRepeats = 50_000 // see repeats; some 220 fields of one name
+	maxDepth   = 16     // fields below one another; GraphiQL's introspection has 15
+	maxAliases = 100    // fields under a name of their own, in every place that a fragment comes to
+	maxCost    = 25_000 // see weigher.field
 )
 
 // schemaCost is the cost of __schema: introspection takes as long as this many objects (measured: 5 ms).
 const schemaCost = 1_000
+
+// countCost is the cost of a totalCount of the whole store, which reads all that it counts. Those of customers' lists
+// are cheap: one statement counts them all.
+const countCost = 1_000
 
 // The cache of validated documents. Both figures together bound its memory, whatever clients send: the tree of a
 // document takes up to 70 times its text (measured).
@@ -66,18 +70,18 @@ func (l *limits) MutateOperationParameters(ctx context.Context, params *graphql.
 	if _, validated := l.documents.Get(ctx, params.Query); validated {
 		return nil
 	}
-	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, MaxTokens)
+	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
 	if err != nil {
 		at, _ := errors.AsType[*gqlerror.Error](err)
-		if at.Message == fmt.Sprintf("exceeded token limit of %d", MaxTokens) { // the parser has no other word for it
-			return tooComplex("the document has more than %d tokens", MaxTokens)
+		if at.Message == fmt.Sprintf("exceeded token limit of %d", maxTokens) { // the parser has no other word for it
+			return tooComplex("the document has more than %d tokens", maxTokens)
 		}
 		errcode.Set(at, errcode.ParseFailed)
 		return at
 	}
-	if n := repeats(document); n > MaxRepeats {
+	if n := repeats(document); n > maxRepeats {
 		return tooComplex("the document repeats fields or fragments so often that comparing them takes %d steps; "+
-			"at most %d are allowed", n, MaxRepeats)
+			"at most %d are allowed", n, maxRepeats)
 	}
 	return nil
 }
@@ -103,7 +107,7 @@ func repeats(document *ast.QueryDocument) int {
 		for _, n := range c.names {
 			total += n * n
 		}
-		if total > MaxRepeats {
+		if total > maxRepeats {
 			break
 		}
 	}
@@ -141,12 +145,12 @@ func (*limits) MutateOperationContext(_ context.Context, operation *graphql.Oper
 	w := weigher{variables: operation.Variables, fragments: map[string]weight{}}
 	total := w.set(operation.Operation.SelectionSet)
 	switch cost := add(total.once, total.each); {
-	case total.depth > MaxDepth:
-		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, MaxDepth)
-	case total.aliases > MaxAliases:
-		return tooComplex("the operation has %d aliases; at most %d are allowed", total.aliases, MaxAliases)
-	case cost > MaxCost:
-		return tooComplex("the operation costs %d; at most %d is allowed: ask for fewer or shorter pages", cost, MaxCost)
+	case total.depth > maxDepth:
+		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, maxDepth)
+	case total.aliases > maxAliases:
+		return tooComplex("the operation has %d aliases; at most %d are allowed", total.aliases, maxAliases)
+	case cost > maxCost:
+		return tooComplex("the operation costs %d; at most %d is allowed: ask for fewer or shorter pages", cost, maxCost)
 	}
 	return nil
 }
@@ -159,6 +163,7 @@ func tooComplex(format string, args ...any) *gqlerror.Error {
 // repeats: once is the cost of the fields that are not lists, each that of the lists for one element.
 type weight struct {
 	depth, aliases, once, each int
+	counted                    bool // asks for totalCount
 }
 
 // weigher walks an operation, each fragment once however often it is spread: a kilobyte of fragments that spread the
@@ -188,6 +193,7 @@ func (w *weigher) set(set ast.SelectionSet) weight {
 		total.aliases = add(total.aliases, part.aliases)
 		total.once = add(total.once, part.once)
 		total.each = add(total.each, part.each)
+		total.counted = total.counted || part.counted
 	}
 	return total
 }
@@ -205,10 +211,14 @@ func (w *weigher) field(field *ast.Field) weight {
 		total.aliases = add(total.aliases, 1)
 	}
 	if len(field.SelectionSet) == 0 {
+		total.counted = field.Name == "totalCount"
 		return total
 	}
 	cost, size := w.size(field)
 	cost = add(cost, multiply(size, inner.each))
+	if inner.counted && field.ObjectDefinition.Name == "Query" {
+		cost = add(cost, countCost)
+	}
 	if field.Definition.Type.Elem == nil {
 		total.once = add(cost, inner.once)
 	} else {

@@ -109,6 +109,11 @@ func TestDocumentsBeyondALimitAreRefused(t *testing.T) {
 			"{customers(first:100){edges{node{identities(first:100){edges{node{id}} nodes{id}}}}}}", "at most 25000",
 		},
 		{
+			"a count of the store for each of 26 pages",
+			"{" + strings.Repeat(`customers(first:1){...f}`, 26) + "} fragment f on CustomerConnection{totalCount}",
+			"costs 26052; at most 25000",
+		},
+		{
 			"many lists of nodes",
 			"{" + strings.Repeat(`nodes(ids:[`+strings.Repeat(`"x" `, 90)+`]){...on Customer{identities(first:100){nodes{id}}}}`, 3) + "}",
 			"costs 27810; at most 25000",

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
@@ -39,13 +40,17 @@ func (l *lookahead) root(selections ast.SelectionSet, result any) error {
 	case *model.CustomerIdentityConnection:
 		return l.identityPages(selections, result)
 	case *model.UpsertCustomerIdentityPayload:
-		return l.payloads(selections, result)
+		return l.payload(selections, "CustomerIdentity", result)
+	case *model.UpsertCustomerPayload:
+		return l.payload(selections, "Customer", result)
+	case *model.UpsertCustomerEventPayload:
+		return l.payload(selections, "CustomerEvent", result)
 	case *model.UpsertCustomerIdentitiesPayload:
-		for _, field := range l.fields(selections, "UpsertCustomerIdentitiesPayload") {
-			if field.Name == "results" {
-				return l.payloads(field.Selections, result.Results...)
-			}
-		}
+		return batch(l, selections, "CustomerIdentities", "CustomerIdentity", result.Results)
+	case *model.UpsertCustomersPayload:
+		return batch(l, selections, "Customers", "Customer", result.Results)
+	case *model.UpsertCustomerEventsPayload:
+		return batch(l, selections, "CustomerEvents", "CustomerEvent", result.Results)
 	case []model.Node:
 		return l.nodes(selections, result...)
 	case model.Node:
@@ -54,16 +59,32 @@ func (l *lookahead) root(selections ast.SelectionSet, result any) error {
 	return nil
 }
 
-func (l *lookahead) payloads(selections ast.SelectionSet, payloads ...*model.UpsertCustomerIdentityPayload) error {
-	var identities []*model.CustomerIdentity
-	for _, payload := range payloads {
-		if payload.CustomerIdentity != nil {
-			identities = append(identities, payload.CustomerIdentity)
+// batch reads for the results of the payload of a batch, such as UpsertCustomersPayload.
+func batch[P model.UpsertPayload](l *lookahead, selections ast.SelectionSet, objects, object string, results []P) error {
+	for _, field := range l.fields(selections, "Upsert"+objects+"Payload") {
+		if field.Name != "results" {
+			continue
+		}
+		payloads := make([]model.UpsertPayload, len(results))
+		for i, result := range results {
+			payloads[i] = result
+		}
+		if err := l.payload(field.Selections, object, payloads...); err != nil {
+			return err
 		}
 	}
-	for _, field := range l.fields(selections, "UpsertCustomerIdentityPayload") {
-		if field.Name == "customerIdentity" {
-			if err := l.identityRows(field.Selections, identities); err != nil {
+	return nil
+}
+
+// payload reads for the objects of payloads, such as UpsertCustomerPayload.
+func (l *lookahead) payload(selections ast.SelectionSet, object string, payloads ...model.UpsertPayload) error {
+	nodes := make([]model.Node, len(payloads))
+	for i, payload := range payloads {
+		nodes[i] = payload.Node()
+	}
+	for _, field := range l.fields(selections, "Upsert"+object+"Payload") {
+		if len(field.Selections) > 0 && field.Name != "userErrors" {
+			if err := l.nodes(field.Selections, nodes...); err != nil {
 				return err
 			}
 		}
@@ -74,6 +95,7 @@ func (l *lookahead) payloads(selections ast.SelectionSet, payloads ...*model.Ups
 func (l *lookahead) nodes(selections ast.SelectionSet, nodes ...model.Node) error {
 	var customers []*model.Customer
 	var identities []*model.CustomerIdentity
+	var events []*model.CustomerEvent
 	for _, node := range nodes {
 		switch node := node.(type) {
 		case *model.Customer:
@@ -84,12 +106,19 @@ func (l *lookahead) nodes(selections ast.SelectionSet, nodes ...model.Node) erro
 			if node != nil {
 				identities = append(identities, node)
 			}
+		case *model.CustomerEvent:
+			if node != nil {
+				events = append(events, node)
+			}
 		}
 	}
 	if err := l.customerRows(selections, customers); err != nil {
 		return err
 	}
-	return l.identityRows(selections, identities)
+	if err := l.identityRows(selections, identities); err != nil {
+		return err
+	}
+	return l.eventRows(selections, events)
 }
 
 func (l *lookahead) customerPage(selections ast.SelectionSet, page *model.CustomerConnection) (err error) {
@@ -143,98 +172,155 @@ func (l *lookahead) countIdentities(pages []*model.CustomerIdentityConnection) (
 	return err
 }
 
-// customerRows reads the pages of identities that the selection asks of these customers.
+// customerRows reads the pages of identities and events that the selection asks of these customers.
 func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model.Customer) error {
 	for _, customer := range customers {
 		l.customers[customer.ID] = customer
 	}
 	for _, field := range l.fields(selections, "Customer") {
-		if field.Name != "identities" {
+		switch field.Name {
+		case "identities":
+			pages, err := l.identitiesOf(customers, field)
+			if err != nil {
+				return err
+			}
+			if err := l.identityPages(field.Selections, pages...); err != nil {
+				return err
+			}
+		case "events":
+			pages, err := l.eventsOf(customers, field)
+			if err != nil {
+				return err
+			}
+			if err := l.eventPages(field.Selections, pages); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// identitiesOf returns the page of each customer's identities that the field asks for.
+func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerIdentityConnection, error) {
+	arguments := l.arguments(field)
+	return pagesOf(l, customers, l.store.IdentityPages,
+		func(c *model.Customer) (model.IdentityPage, error) {
+			return l.store.IdentityPage(c.ID, argument(arguments, "platform", graphql.UnmarshalString), pageArguments(arguments))
+		},
+		func(c *model.Customer) *map[model.IdentityPage]*model.CustomerIdentityConnection {
+			return &c.IdentityPages
+		})
+}
+
+// eventsOf returns the page of each customer's events that the field asks for.
+func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerEventConnection, error) {
+	arguments := l.arguments(field)
+	return pagesOf(l, customers, l.store.EventPages,
+		func(c *model.Customer) (model.EventPage, error) {
+			return l.store.EventPage(c.ID, argument(arguments, "type", graphql.UnmarshalString), pageArguments(arguments))
+		},
+		func(c *model.Customer) *map[model.EventPage]*model.CustomerEventConnection { return &c.EventPages })
+}
+
+// pagesOf returns a page of each customer, and reads those that no other field has asked for yet; kept is where a
+// customer keeps them. A customer for whom the arguments are wrong has none: the resolver says so in its place.
+func pagesOf[K comparable, C any](
+	l *lookahead, customers []*model.Customer, read func(context.Context, []K) (map[K]*C, error),
+	page func(*model.Customer) (K, error), kept func(*model.Customer) *map[K]*C,
+) ([]*C, error) {
+	type want struct {
+		of   *model.Customer
+		page K
+	}
+	var wanted []want
+	var missing []K
+	for _, customer := range customers {
+		page, err := page(customer)
+		if err != nil {
 			continue
 		}
-		pages, err := l.identitiesOf(customers, field)
-		if err != nil {
-			return err
+		wanted = append(wanted, want{customer, page})
+		if (*kept(customer))[page] == nil {
+			missing = append(missing, page)
 		}
-		if err := l.identityPages(field.Selections, pages...); err != nil {
+	}
+	found, err := read(l.ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	pages := make([]*C, len(wanted))
+	for i, want := range wanted {
+		all := kept(want.of)
+		if *all == nil {
+			*all = map[K]*C{}
+		}
+		if (*all)[want.page] == nil {
+			(*all)[want.page] = found[want.page]
+		}
+		pages[i] = (*all)[want.page]
+	}
+	return pages, nil
+}
+
+func (l *lookahead) eventPages(selections ast.SelectionSet, pages []*model.CustomerEventConnection) error {
+	rows, _ := l.connection(selections, "CustomerEvent")
+	var events []*model.CustomerEvent
+	for _, page := range pages {
+		events = append(events, page.Nodes...)
+	}
+	for _, selections := range rows {
+		if err := l.eventRows(selections, events); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// identitiesOf returns the page of each customer's identities that the field asks for, and reads those that no other
-// field has asked for yet. A customer for whom the arguments are wrong has none: the resolver says so in its place.
-func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerIdentityConnection, error) {
-	platform, args := identityArguments(field.ArgumentMap(graphql.GetOperationContext(l.ctx).Variables))
-	var wanted, missing []model.IdentityPage
-	for _, customer := range customers {
-		page, err := l.store.IdentityPage(customer.ID, platform, args)
-		if err != nil {
-			continue
-		}
-		wanted = append(wanted, page)
-		if customer.IdentityPages[page] == nil {
-			missing = append(missing, page)
-		}
-	}
-	read, err := l.store.IdentityPages(l.ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	pages := make([]*model.CustomerIdentityConnection, len(wanted))
-	for i, page := range wanted {
-		customer := l.customers[page.CustomerID]
-		if customer.IdentityPages[page] == nil {
-			customer.KeepIdentityPage(page, read[page])
-		}
-		pages[i] = customer.IdentityPages[page]
-	}
-	return pages, nil
-}
-
 // identityRows reads the customers of these identities, and what the selection asks of them.
 func (l *lookahead) identityRows(selections ast.SelectionSet, identities []*model.CustomerIdentity) error {
-	for _, field := range l.fields(selections, "CustomerIdentity") {
+	return owners(l, selections, "CustomerIdentity", identities,
+		func(i *model.CustomerIdentity) (uuid.UUID, **model.Customer) { return i.CustomerID, &i.Customer })
+}
+
+// eventRows reads the customers of these events, and what the selection asks of them.
+func (l *lookahead) eventRows(selections ast.SelectionSet, events []*model.CustomerEvent) error {
+	return owners(l, selections, "CustomerEvent", events,
+		func(e *model.CustomerEvent) (uuid.UUID, **model.Customer) { return e.CustomerID, &e.Customer })
+}
+
+// owners gives each row of an object its customer where the selection asks for it, and reads on below the customers;
+// owner tells the customer's ID and where to put the customer.
+func owners[T any](
+	l *lookahead, selections ast.SelectionSet, object string, rows []*T, owner func(*T) (uuid.UUID, **model.Customer),
+) error {
+	for _, field := range l.fields(selections, object) {
 		if field.Name != "customer" {
 			continue
 		}
-		customers, err := l.customersOf(identities)
+		ids := map[uuid.UUID]bool{} // and whether the customer is yet to be read
+		for _, row := range rows {
+			id, _ := owner(row)
+			ids[id] = l.customers[id] == nil
+		}
+		missing := slices.DeleteFunc(slices.Collect(maps.Keys(ids)), func(id uuid.UUID) bool { return !ids[id] })
+		read, err := l.store.CustomersByID(l.ctx, missing)
 		if err != nil {
 			return err
+		}
+		maps.Copy(l.customers, read)
+		for _, row := range rows {
+			id, customer := owner(row)
+			*customer = l.customers[id]
+		}
+		customers := make([]*model.Customer, 0, len(ids))
+		for id := range ids {
+			customers = append(customers, l.customers[id])
 		}
 		if err := l.customerRows(field.Selections, customers); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// customersOf gives each identity its customer, and returns the customers, each once.
-func (l *lookahead) customersOf(identities []*model.CustomerIdentity) ([]*model.Customer, error) {
-	ids := map[uuid.UUID]bool{} // and whether the customer is yet to be read
-	for _, identity := range identities {
-		ids[identity.CustomerID] = l.customers[identity.CustomerID] == nil
-	}
-	var missing []uuid.UUID
-	for id, unread := range ids {
-		if unread {
-			missing = append(missing, id)
-		}
-	}
-	read, err := l.store.CustomersByID(l.ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(l.customers, read)
-	for _, identity := range identities {
-		identity.Customer = l.customers[identity.CustomerID]
-	}
-	customers := make([]*model.Customer, 0, len(ids))
-	for id := range ids {
-		customers = append(customers, l.customers[id])
-	}
-	return customers, nil
 }
 
 // connection returns the selections of a connection's objects, below nodes and below edges, and whether it asks for
@@ -262,10 +348,14 @@ func (l *lookahead) fields(selections ast.SelectionSet, object string) []graphql
 	return graphql.CollectFields(graphql.GetOperationContext(l.ctx), selections, []string{object, "Node"})
 }
 
-// identityArguments reads the arguments of Customer.identities. Validation has seen to their types; what it cannot see
-// to, the resolver meets again.
-func identityArguments(values map[string]any) (platform *string, args model.PageArgs) {
-	return argument(values, "platform", graphql.UnmarshalString), model.PageArgs{
+// arguments returns the values of a field's arguments. Validation has seen to their types; what it cannot see to, the
+// resolver meets again.
+func (l *lookahead) arguments(field graphql.CollectedField) map[string]any {
+	return field.ArgumentMap(graphql.GetOperationContext(l.ctx).Variables)
+}
+
+func pageArguments(values map[string]any) model.PageArgs {
+	return model.PageArgs{
 		First:  argument(values, "first", model.UnmarshalInt),
 		After:  argument(values, "after", graphql.UnmarshalString),
 		Last:   argument(values, "last", model.UnmarshalInt),

@@ -17,8 +17,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// MaxBody is the most bytes that the body of a request may have.
-const MaxBody = 1 << 20
+// maxBody is the most bytes that the body of a request may have.
+const maxBody = 1 << 20
 
 // readParams returns the parameters of a request: of its URL for GET, of its body for POST.
 func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, error) {
@@ -86,11 +86,11 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	if err != nil || contentType != mediaJSON || given && !strings.EqualFold(charset, "utf-8") {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s, in UTF-8", mediaJSON)
 	}
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", MaxBody)
-	if r.ContentLength > MaxBody {
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	if r.ContentLength > maxBody {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var maxBytes *http.MaxBytesError
 	switch {
 	case errors.As(err, &maxBytes):

@@ -9,7 +9,6 @@ import (
 	"akin/graph/generated"
 	"akin/model"
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 )
@@ -20,8 +19,10 @@ func (r *customerResolver) Identities(ctx context.Context, obj *model.Customer, 
 	return obj.IdentityPages[page], err
 }
 
+// Events answers with a page that loadAhead has read.
 func (r *customerResolver) Events(ctx context.Context, obj *model.Customer, typeArg *string, first *int, after *string, last *int, before *string) (*model.Connection[model.CustomerEvent], error) {
-	panic(fmt.Errorf("not implemented: Events - events"))
+	page, err := storeFrom(ctx).EventPage(obj.ID, typeArg, model.PageArgs{First: first, After: after, Last: last, Before: before})
+	return obj.EventPages[page], err
 }
 
 func (r *mutationResolver) UpsertCustomerIdentity(ctx context.Context, input model.UpsertCustomerIdentityInput) (*model.UpsertCustomerIdentityPayload, error) {
@@ -33,19 +34,19 @@ func (r *mutationResolver) UpsertCustomerIdentities(ctx context.Context, inputs 
 }
 
 func (r *mutationResolver) UpsertCustomer(ctx context.Context, input model.UpsertCustomerInput) (*model.UpsertCustomerPayload, error) {
-	panic(fmt.Errorf("not implemented: UpsertCustomer - upsertCustomer"))
+	return storeFrom(ctx).UpsertCustomer(ctx, input)
 }
 
 func (r *mutationResolver) UpsertCustomers(ctx context.Context, inputs []*model.UpsertCustomerInput, onError model.BatchErrorPolicy) (*model.Batch[*model.UpsertCustomerPayload], error) {
-	panic(fmt.Errorf("not implemented: UpsertCustomers - upsertCustomers"))
+	return storeFrom(ctx).UpsertCustomers(ctx, inputs, onError)
 }
 
 func (r *mutationResolver) UpsertCustomerEvent(ctx context.Context, input model.UpsertCustomerEventInput) (*model.UpsertCustomerEventPayload, error) {
-	panic(fmt.Errorf("not implemented: UpsertCustomerEvent - upsertCustomerEvent"))
+	return storeFrom(ctx).UpsertCustomerEvent(ctx, input)
 }
 
 func (r *mutationResolver) UpsertCustomerEvents(ctx context.Context, inputs []*model.UpsertCustomerEventInput, onError model.BatchErrorPolicy) (*model.Batch[*model.UpsertCustomerEventPayload], error) {
-	panic(fmt.Errorf("not implemented: UpsertCustomerEvents - upsertCustomerEvents"))
+	return storeFrom(ctx).UpsertCustomerEvents(ctx, inputs, onError)
 }
 
 func (r *queryResolver) Node(ctx context.Context, id uuid.UUID) (model.Node, error) {

@@ -16,9 +16,10 @@ import (
 // secrets are what only the other store knows, by the kind of argument that they fit.
 type secrets map[string][]string
 
-// TestTenancy asks for another store's data through every field and argument of every query, as the schema has them:
-// with the IDs, cursors, emails and keys of the other store, and in each argument that could take one. Nothing of the
-// other store may come back, and the answer must be the same as for a value that nobody has.
+// TestTenancy asks for another store's data through every argument of every query, as the schema has them: with the IDs,
+// cursors, emails and keys of the other store, in each argument that could take one. Nothing of the other store may come
+// back, and the answer must be the same as for a value that nobody has; of the store's own values, each kind must find
+// something.
 func TestTenancy(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -34,31 +35,40 @@ func TestTenancy(t *testing.T) {
 			nobody[kind] = append(nobody[kind], unknownLike(kind, value, i))
 		}
 	}
-	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
-	asked := 0
-	for _, field := range schema.Query.Fields {
-		if strings.HasPrefix(field.Name, "__") {
-			continue
-		}
-		for _, documents := range documentsFor(schema, field, theirs, nobody) {
-			asked++
-			got, unknown := a.query(t, documents[0], nil), a.query(t, documents[1], nil)
-			for kind, values := range theirs {
-				for _, value := range values {
-					if kind != "time" && strings.Contains(got.body, value) {
-						t.Errorf("%s\nanswers with the other store's %s:\n%s", documents[0], kind, got.body)
-					}
+	own := secretsOf(t, a)
+	found := map[string]bool{} // the kinds of values that find something in their own store
+	for _, q := range questions(generated.NewExecutableSchema(generated.Config{}).Schema(), theirs) {
+		got, unknown := a.query(t, q.with(theirs), nil), a.query(t, q.with(nobody), nil)
+		for kind, values := range theirs {
+			for _, value := range values {
+				if strings.Contains(got.body, value) {
+					t.Errorf("%s\nanswers with the other store's %s:\n%s", q.with(theirs), kind, got.body)
 				}
 			}
-			if got.body != unknown.body || got.status != unknown.status {
-				t.Errorf("%s\nanswers\n%s\nwhere a value that nobody has is answered with\n%s", documents[0], got.body, unknown.body)
-			}
+		}
+		if got.status != unknown.status || said(got) != said(unknown) {
+			t.Errorf("%s\nanswers\n%s\nwhere a value that nobody has is answered with\n%s", q.with(theirs), got.body, unknown.body)
+		}
+		if said(a.query(t, q.with(own), nil)) != said(unknown) {
+			found[q.kind] = true
 		}
 	}
-	if asked < 40 {
-		t.Errorf("asked only %d questions", asked)
+	for kind := range theirs {
+		if kind != "name" && !found[kind] { // nothing is found by a name
+			t.Errorf("no question finds anything by the store's own %s", kind)
+		}
 	}
 	writeWithTheirKeys(t, a, other)
+}
+
+// said is what an answer says; errors come in any order.
+func said(a answer) string {
+	var errs []string
+	for _, err := range a.Errors {
+		errs = append(errs, fmt.Sprint(err))
+	}
+	slices.Sort(errs)
+	return string(a.Data) + strings.Join(errs, "\n")
 }
 
 // fill writes identities that share nothing with those of another prefix.
@@ -94,9 +104,10 @@ func secretsOf(t *testing.T, a *api) secrets {
 	for _, i := range got.CustomerIdentities.Nodes {
 		s["ID"] = append(s["ID"], i.ID, i.Customer.ID)
 		s["platform"] = append(s["platform"], i.Platform)
-		s["platformCustomerId"] = append(s["platformCustomerId"], i.PlatformCustomerID)
+		s["name"] = append(s["name"], i.PlatformCustomerID)
 		s["email"] = append(s["email"], i.Email)
 		s["name"] = append(s["name"], i.FirstName)
+		s["key"] = append(s["key"], fmt.Sprintf(`{platform: %q, platformCustomerId: %q}`, i.Platform, i.PlatformCustomerID))
 		s["cursor"] = append(s["cursor"], i.Customer.Identities.PageInfo.EndCursor)
 	}
 	for list, fields := range map[string][]string{
@@ -123,6 +134,8 @@ func unknownLike(kind, value string, i int) string {
 		return fmt.Sprintf("0190a000-0000-7000-8000-%012d", i)
 	case "email":
 		return fmt.Sprintf("nobody%d@example.com", i)
+	case "key":
+		return fmt.Sprintf(`{platform: "nobody", platformCustomerId: "%d"}`, i)
 	case "cursor":
 		return "A" + value[1:len(value)-1] + "A"
 	default:
@@ -130,63 +143,84 @@ func unknownLike(kind, value string, i int) string {
 	}
 }
 
-// documentsFor returns pairs of documents: the field with one argument, or one field of an input object, set to a value
-// of the other store's, and to one that nobody has. Each selects all there is to select, some levels deep.
-func documentsFor(schema *ast.Schema, field *ast.FieldDefinition, theirs, nobody secrets) [][2]string {
-	selection := everything(schema, schema.Types[field.Type.Name()], 4)
-	document := func(arguments string) string {
-		if arguments != "" {
-			arguments = "(" + arguments + ")"
-		}
-		return "{ " + field.Name + arguments + selection + " }"
-	}
-	var documents [][2]string
-	for _, argument := range field.Arguments {
-		their, unknown := values(schema, argument.Name, argument.Type, theirs), values(schema, argument.Name, argument.Type, nobody)
-		for i := range their {
-			documents = append(documents, [2]string{
-				document(argument.Name + ": " + their[i]), document(argument.Name + ": " + unknown[i]),
-			})
-		}
-	}
-	if len(documents) == 0 { // no argument, or none that a value of the other store's fits
-		documents = append(documents, [2]string{document(""), document("")})
-	}
-	return documents
+// question is a document with a place for a value.
+type question struct {
+	document string // with %s
+	kind     string // of the value
+	index    int    // among the values of its kind
 }
 
-// values returns what an argument can be set to from these secrets, in GraphQL's notation.
-func values(schema *ast.Schema, name string, of *ast.Type, known secrets) []string {
-	definition := schema.Types[of.Name()]
-	var found []string
-	switch {
-	case definition.Name == "PlatformIdentityKey": // makes sense only whole
-		for i := range known["platformCustomerId"] {
-			found = append(found, fmt.Sprintf(`{platform: %q, platformCustomerId: %q}`, known["platform"][0], known["platformCustomerId"][i]))
+// with puts a value of these in the place: the same value of its kind for each.
+func (q question) with(known secrets) string {
+	values := known[q.kind]
+	value := quote(values[q.index%len(values)])
+	if q.kind == "key" {
+		value = values[q.index%len(values)]
+	}
+	return fmt.Sprintf(q.document, value)
+}
+
+// questions returns a question for each argument that takes a value of a store's, and each field of an input object, of
+// the query and of every object that the query has pages of. Each selects all there is to select, some levels deep.
+func questions(schema *ast.Schema, known secrets) []question {
+	var all []question
+	for _, field := range schema.Query.Fields {
+		all = append(all, ask(schema, field, known, "{ %s }")...)
+		page := schema.Types[field.Type.Name()].Fields.ForName("nodes")
+		if page == nil {
+			continue
 		}
-	case definition.Kind == ast.InputObject:
+		for _, inner := range schema.Types[page.Type.Name()].Fields {
+			all = append(all, ask(schema, inner, known, "{ "+field.Name+"(first: 5) { nodes { %s } } }")...)
+		}
+	}
+	return all
+}
+
+// ask returns the questions of one field, which stands in the place of %s.
+func ask(schema *ast.Schema, field *ast.FieldDefinition, known secrets, place string) []question {
+	var all []question
+	for _, argument := range field.Arguments {
+		for _, q := range values(schema, argument.Name, argument.Type, known) {
+			selection := everything(schema, schema.Types[field.Type.Name()], 4)
+			q.document = fmt.Sprintf(place, field.Name+"("+argument.Name+": "+q.document+")"+selection)
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// values returns what an argument can be set to, in GraphQL's notation.
+func values(schema *ast.Schema, name string, of *ast.Type, known secrets) []question {
+	definition := schema.Types[of.Name()]
+	var all []question
+	if definition.Kind == ast.InputObject && definition.Name != "PlatformIdentityKey" { // which makes sense only whole
 		for _, field := range definition.Fields {
-			for _, value := range values(schema, field.Name, field.Type, known) {
-				found = append(found, "{"+field.Name+": "+value+"}")
+			for _, q := range values(schema, field.Name, field.Type, known) {
+				q.document = "{" + field.Name + ": " + q.document + "}"
+				all = append(all, q)
 			}
 		}
-	default:
+	} else {
 		kind := name
-		if of.Name() == "ID" {
+		switch {
+		case of.Name() == "ID":
 			kind = "ID"
-		} else if name == "after" || name == "before" {
+		case definition.Name == "PlatformIdentityKey":
+			kind = "key"
+		case name == "after" || name == "before":
 			kind = "cursor"
 		}
-		for _, value := range known[kind] {
-			found = append(found, quote(value))
+		for i := range known[kind] {
+			all = append(all, question{document: "%s", kind: kind, index: i})
 		}
 	}
 	if of.Elem != nil {
-		for i := range found {
-			found[i] = "[" + found[i] + "]"
+		for i := range all {
+			all[i].document = "[" + all[i].document + "]"
 		}
 	}
-	return found
+	return all
 }
 
 func quote(s string) string {

@@ -297,6 +297,9 @@ type UpsertCustomerPayload struct {
 	Customer *Customer
 }
 
+// Node returns the customer.
+func (p *UpsertCustomerPayload) Node() Node { return p.Customer }
+
 // UpsertCustomersPayload says what became of each input of a batch.
 type UpsertCustomersPayload = Batch[*UpsertCustomerPayload]
 

@@ -26,12 +26,17 @@ func normalizeEmail(email string) (string, *fault) {
 		return "", f
 	}
 	address := strings.TrimSpace(email)
+	if strings.ContainsFunc(address, isInvisible) { // RFC 6531 would let two addresses look the same
+		return "", &fault{UserErrorInvalid, "must not contain white space or invisible characters"}
+	}
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
 		return "", &fault{UserErrorInvalid, notAnAddress}
 	}
 	domain, err := domains.ToASCII(strings.TrimSuffix(address[at+1:], "."))
-	if err != nil || !strings.Contains(domain, ".") { // RFC 7085: no address lives on a domain without a dot
+	// RFC 7085: no address lives on a domain without a dot. RFC 5321: an IP address would stand in brackets.
+	top := domain[strings.LastIndexByte(domain, '.')+1:]
+	if err != nil || top == domain || strings.Trim(top, "0123456789") == "" {
 		return "", &fault{UserErrorInvalid, fmt.Sprintf("%s: its domain is not a valid host name", notAnAddress)}
 	}
 	local := normalizeLocalPart(address[:at])
@@ -46,6 +51,8 @@ func normalizeEmail(email string) (string, *fault) {
 	}
 	return normalized, nil
 }
+
+func isInvisible(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // normalizeLocalPart composes and lowers what stands before the @, except where that would turn a character outside
 // ASCII into one inside it (KELVIN SIGN into k, İ into i): two people would become one.

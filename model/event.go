@@ -76,6 +76,9 @@ type UpsertCustomerEventPayload struct {
 	CustomerEvent *CustomerEvent
 }
 
+// Node returns the event.
+func (p *UpsertCustomerEventPayload) Node() Node { return p.CustomerEvent }
+
 // UpsertCustomerEventsPayload says what became of each input of a batch.
 type UpsertCustomerEventsPayload = Batch[*UpsertCustomerEventPayload]
 

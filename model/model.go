@@ -28,7 +28,7 @@ type Customer struct {
 
 	StoreID uuid.UUID `bun:"store_id,pk"`
 	ID      uuid.UUID `bun:"id,pk"`
-	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (NormalizeEmail).
+	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (normalizeEmail).
 	Email                 *string        `bun:"email"`
 	EmailNormalized       *string        `bun:"email_normalized"`
 	ExternalID            *string        `bun:"external_id"`
@@ -89,12 +89,4 @@ func (*CustomerIdentity) IsNode() {}
 // Key returns what identifies the account on its platform.
 func (i *CustomerIdentity) Key() PlatformIdentityKey {
 	return PlatformIdentityKey{i.Platform, *i.PlatformCustomerID}
-}
-
-// KeepIdentityPage adds a page to IdentityPages.
-func (c *Customer) KeepIdentityPage(page IdentityPage, identities *CustomerIdentityConnection) {
-	if c.IdentityPages == nil {
-		c.IdentityPages = map[IdentityPage]*CustomerIdentityConnection{}
-	}
-	c.IdentityPages[page] = identities
 }

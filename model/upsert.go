@@ -85,7 +85,10 @@ type Upsert struct {
 func (u *Upsert) Result() *Upsert { return u }
 
 // UpsertPayload is the payload of an upsert.
-type UpsertPayload interface{ Result() *Upsert }
+type UpsertPayload interface {
+	Result() *Upsert
+	Node() Node // the object; a nil pointer where there is none
+}
 
 // UpsertCustomerIdentityPayload says what became of one input: the identity, or the input's faults.
 type UpsertCustomerIdentityPayload struct {
@@ -94,6 +97,9 @@ type UpsertCustomerIdentityPayload struct {
 	CustomerIdentity *CustomerIdentity
 	CustomerLink     *CustomerLink
 }
+
+// Node returns the identity.
+func (p *UpsertCustomerIdentityPayload) Node() Node { return p.CustomerIdentity }
 
 // UpsertCustomerIdentitiesPayload says what became of each input of a batch.
 type UpsertCustomerIdentitiesPayload = Batch[*UpsertCustomerIdentityPayload]

@@ -68,7 +68,7 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 }
 
 func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQuery {
-	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.add(s.id))
+	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.addHidden(s.id))
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
 	}
@@ -89,7 +89,7 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQ
 	}
 	if f.Platform != nil {
 		p.planAnew = true
-		query.Where("c.id IN (SELECT i.customer_id FROM customer_identities i WHERE i.store_id = ? AND i.platform = ?)",
+		query.Where("c.id IN (SELECT i.customer_id FROM customer_identities i WHERE i.store_id = ? AND "+identityPlatform+" = ?)",
 			p.add(s.id), p.add(*f.Platform))
 	}
 	whereCreated(query, p, f.CreatedAt)

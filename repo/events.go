@@ -125,7 +125,7 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 	}
 	n := len(requests)
 	var (
-		ids, newIDs                                 = make([]*uuid.UUID, n), make([]uuid.UUID, n)
+		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)
 		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 		sources, types, eventIDs, properties        = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		occurred, times                             = make([]*time.Time, n), make([]time.Time, n)
@@ -200,13 +200,17 @@ func (s *Store) eventScope(customerID uuid.UUID) string {
 // EventPages returns each of these pages, newest event first; one statement answers all that differ in nothing but the
 // customer.
 func (s *Store) EventPages(ctx context.Context, pages []model.EventPage) (map[model.EventPage]*model.CustomerEventConnection, error) {
+	connections := make(map[model.EventPage]*model.CustomerEventConnection, len(pages))
 	customers := map[model.EventPage][]uuid.UUID{} // by what is left of a page without its customer
 	for _, page := range pages {
+		if _, asked := connections[page]; asked { // its rows would come twice
+			continue
+		}
+		connections[page] = nil
 		id := page.CustomerID
 		page.CustomerID = uuid.Nil
 		customers[page] = append(customers[page], id)
 	}
-	connections := make(map[model.EventPage]*model.CustomerEventConnection, len(pages))
 	for page, ids := range customers {
 		events, err := s.eventsOf(ctx, ids, page)
 		if err != nil {

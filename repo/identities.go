@@ -13,10 +13,13 @@ import (
 
 func identityID(i *model.CustomerIdentity) uuid.UUID { return i.ID }
 
+// identityPlatform is the platform as the index of platforms has it. The plain column leads to the unique key.
+const identityPlatform = "(i.platform || '')"
+
 var identityOrders = map[model.CustomerIdentityOrderField]order[model.CustomerIdentity]{
 	model.IdentitiesByCreatedAt: byID(identityID),
 	model.IdentitiesByUpdatedAt: byTime("i.updated_at", identityID, func(i *model.CustomerIdentity) time.Time { return i.UpdatedAt }),
-	model.IdentitiesByPlatform:  byText("i.platform", identityID, func(i *model.CustomerIdentity) string { return i.Platform }),
+	model.IdentitiesByPlatform:  byText(identityPlatform, identityID, func(i *model.CustomerIdentity) string { return i.Platform }),
 }
 
 // CustomerIdentities returns a page of the identities that meet the filter; a nil filter is met by all, and a nil order is
@@ -60,10 +63,12 @@ func (s *Store) CountCustomerIdentities(ctx context.Context, filter *model.Custo
 }
 
 func (s *Store) selectIdentities(p *params, f *model.CustomerIdentityFilter) *bun.SelectQuery {
-	query := s.db.NewSelect().Model((*model.CustomerIdentity)(nil)).Where("i.store_id = ?", p.add(s.id))
-	if f.Platform != nil {
+	query := s.db.NewSelect().Model((*model.CustomerIdentity)(nil))
+	if f.Platform == nil {
+		query.Where("i.store_id = ?", p.addHidden(s.id))
+	} else { // how common a platform is depends on the store
 		p.planAnew = true
-		query.Where("i.platform = ?", p.add(*f.Platform))
+		query.Where("i.store_id = ?", p.add(s.id)).Where(identityPlatform+" = ?", p.add(*f.Platform))
 	}
 	if f.Email != nil {
 		query.Where("i.email_normalized = ?", p.add(*f.Email))
@@ -139,13 +144,17 @@ func (s *Store) identityScope(customerID uuid.UUID) string {
 // IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing
 // but the customer.
 func (s *Store) IdentityPages(ctx context.Context, pages []IdentityPage) (map[IdentityPage]*model.CustomerIdentityConnection, error) {
+	connections := make(map[IdentityPage]*model.CustomerIdentityConnection, len(pages))
 	customers := map[IdentityPage][]uuid.UUID{} // by what is left of a page without its customer
 	for _, page := range pages {
+		if _, asked := connections[page]; asked { // its rows would come twice
+			continue
+		}
+		connections[page] = nil
 		id := page.CustomerID
 		page.CustomerID = uuid.Nil
 		customers[page] = append(customers[page], id)
 	}
-	connections := make(map[IdentityPage]*model.CustomerIdentityConnection, len(pages))
 	for page, ids := range customers {
 		identities, err := s.identitiesOf(ctx, ids, page)
 		if err != nil {
@@ -168,7 +177,8 @@ func (s *Store) IdentityPages(ctx context.Context, pages []IdentityPage) (map[Id
 // identitiesOf returns the same page of the identities of each customer.
 func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page IdentityPage) (map[uuid.UUID][]*model.CustomerIdentity, error) {
 	var p params
-	each := s.selectIdentities(&p, onPlatform(page.Platform)).Where("i.customer_id = customer.id")
+	each := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, page.Platform).
+		Where("i.customer_id = customer.id")
 	if err := identityOrders[model.IdentitiesByCreatedAt].page(each, &p, model.Ascending, page.Page); err != nil {
 		return nil, err
 	}
@@ -185,11 +195,14 @@ func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page Id
 	return of, nil
 }
 
-func onPlatform(platform string) *model.CustomerIdentityFilter {
-	if platform == "" {
-		return &model.CustomerIdentityFilter{}
+// onPlatform narrows a query of some customers' identities to a platform, if it is not empty. A customer has few and a
+// platform has many, so the condition is one that no index serves: the planner, which knows neither before the first
+// ANALYZE, would read the platform once for each customer.
+func onPlatform(query *bun.SelectQuery, p *params, platform string) *bun.SelectQuery {
+	if platform != "" {
+		query.Where("'' || i.platform = ?", p.add(platform))
 	}
-	return &model.CustomerIdentityFilter{Platform: &platform}
+	return query
 }
 
 // IdentityCounts returns the length of each of these lists; one statement answers all on the same platform.
@@ -202,8 +215,8 @@ func (s *Store) IdentityCounts(ctx context.Context, lists []model.IdentityList) 
 	counts := make(map[model.IdentityList]int, len(lists))
 	for list, ids := range customers {
 		var p params
-		query := s.selectIdentities(&p, onPlatform(list.Platform)).ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").
-			Where("i.customer_id = ANY (?)", p.add(ids)).Group("customer_id")
+		query := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, list.Platform).
+			ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").Where("i.customer_id = ANY (?)", p.add(ids)).Group("customer_id")
 		var found []uuid.UUID
 		var lengths []int
 		if err := s.scan(ctx, query, p, &found, &lengths); err != nil {

@@ -3,6 +3,7 @@ package repo
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -71,7 +72,7 @@ func (o order[T]) bound(query *bun.SelectQuery, p *params, relation, argument st
 		query.Where("?TableAlias.id "+relation+" ?", p.add(place.ID))
 	default:
 		value, err := o.value(place.Value)
-		if err != nil || strings.ContainsRune(place.Value, 0) {
+		if err != nil || !utf8.ValidString(place.Value) || strings.ContainsRune(place.Value, 0) {
 			return model.BadInput(argument, "must be a cursor that this list gave")
 		}
 		query.Where("("+o.column+", ?TableAlias.id) "+relation+" (?, ?)", p.add(value), p.add(place.ID))

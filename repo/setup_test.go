@@ -50,3 +50,11 @@ func one[T any](t testing.TB, conn *pgx.Conn, query string, args ...any) T {
 	}
 	return value
 }
+
+// run runs a statement.
+func run(t testing.TB, conn *pgx.Conn, statement string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}

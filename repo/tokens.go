@@ -118,7 +118,8 @@ func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 
 func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
 	var found []*Token
-	const query = `SELECT * FROM api_tokens WHERE hash = $1`
+	// Not *: a column that a newer server's migration adds must not stop this one.
+	const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at FROM api_tokens WHERE hash = $1`
 	if err := scanRows(ctx, db.bun, db.bun.DB, query, []any{hash[:]}, &found); err != nil {
 		return nil, err
 	}
@@ -133,11 +134,14 @@ func unauthenticated(message string) error {
 }
 
 // CreateToken creates a token of the store with this name and returns it: the only time that it can be seen. expires
-// may be nil, for a token that is valid until revoked. It returns BAD_USER_INPUT for an unknown store, and for a name
-// that is blank, too long or taken by another of the store's tokens.
+// may be nil, for a token that is valid until revoked. It returns BAD_USER_INPUT for an unknown store or
+// scope, and for a name that is blank, too long or taken by another of the store's tokens.
 func (db *DB) CreateToken(ctx context.Context, storeName, name string, scope Scope, expires *time.Time) (string, *Token, error) {
 	if err := model.CheckLabel("name", name); err != nil {
 		return "", nil, err
+	}
+	if scope != ScopeRead && scope != ScopeWrite {
+		return "", nil, model.BadInput("scope", "must be read or write")
 	}
 	store, err := db.FindStore(ctx, storeName)
 	if err != nil {

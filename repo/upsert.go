@@ -65,7 +65,7 @@ SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION AL
 // creates, the identities it updates, each sorted by key. (Unsorted, 75 % of concurrent batches died.) The updates are
 // last, and so is upd in the final SELECT, which decides, because who inserts an identity that another set has created
 // meanwhile and a third one is updating waits for the third, and holds the customers it created. The LATERALs keep the
-// plan to the indexes when a table has no statistics yet.
+// plan to the indexes when a table has no statistics yet, and the store is hidden from the planner as addHidden does.
 //
 // $1 store, $2 to $11 the columns of input as arrays, $12 now.
 const upsertMany = `
@@ -80,11 +80,11 @@ WITH input AS MATERIALIZED (
             AND (new_last IS NULL OR coalesce(last_name, '') = new_last) THEN 'UNCHANGED' END AS outcome
     FROM input CROSS JOIN LATERAL (
         SELECT ` + identityColumns + ` FROM customer_identities
-        WHERE store_id = $1 AND platform = on_platform AND platform_customer_id = their_id LIMIT 1
+        WHERE store_id = (SELECT $1::uuid) AND platform = on_platform AND platform_customer_id = their_id LIMIT 1
     ) AS known
 ), locked AS MATERIALIZED (
     SELECT id AS locked_id FROM customer_identities
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
+    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
     ORDER BY platform, platform_customer_id
     FOR NO KEY UPDATE
 ), upd AS (
@@ -93,7 +93,7 @@ WITH input AS MATERIALIZED (
         first_name = CASE WHEN new_first IS NULL THEN first_name ELSE nullif(new_first, '') END,
         last_name = CASE WHEN new_last IS NULL THEN last_name ELSE nullif(new_last, '') END
     FROM input
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT locked_id FROM locked))
+    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT locked_id FROM locked))
         AND platform = on_platform AND platform_customer_id = their_id
         AND NOT (email = new_email AND (new_first IS NULL OR coalesce(first_name, '') = new_first)
             AND (new_last IS NULL OR coalesce(last_name, '') = new_last))
@@ -112,7 +112,7 @@ WITH input AS MATERIALIZED (
     UNION ALL
     SELECT known.id, new_normalized
     FROM (SELECT DISTINCT new_normalized FROM unknown) AS wanted CROSS JOIN LATERAL (
-        SELECT id FROM customers WHERE store_id = $1 AND email_normalized = new_normalized LIMIT 1
+        SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND email_normalized = new_normalized LIMIT 1
     ) AS known
 ), ins AS (
     INSERT INTO customer_identities (` + identityColumns + `)
@@ -216,7 +216,7 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 	var (
 		platforms, theirIDs, emails, normalized = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		firstNames, lastNames                   = make([]*string, n), make([]*string, n)
-		ids, customerIDs                        = make([]uuid.UUID, n), make([]uuid.UUID, n)
+		ids, customerIDs                        = make([][16]byte, n), make([][16]byte, n)
 		times, customerTimes                    = make([]time.Time, n), make([]time.Time, n)
 		byKey                                   = make(map[model.PlatformIdentityKey]*identityRequest, n)
 	)

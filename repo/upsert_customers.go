@@ -160,7 +160,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 	n := len(requests)
 	var (
 		changes, creations                          = make([]string, n), make([]string, n)
-		ids, newIDs                                 = make([]*uuid.UUID, n), make([]uuid.UUID, n)
+		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)
 		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 		versions                                    = make([]*int, n)
 		times                                       = make([]time.Time, n)

@@ -31,9 +31,9 @@ func newCSVRows(in *lines, first line) (*csvRows, error) {
 		return nil, fmt.Errorf("the first line is no header: it is longer than %d bytes", maxRow)
 	}
 	c.header = bytes.Clone(first.text)
-	names, err := c.parse(c.header)
-	if err != nil {
-		return nil, fmt.Errorf("the header cannot be read: %w", err)
+	names, reason := c.parse(c.header)
+	if reason != "" {
+		return nil, fmt.Errorf("the header is not CSV: %s", reason)
 	}
 	seen := make(map[field]bool)
 	for _, name := range names {
@@ -74,11 +74,11 @@ func (c *csvRows) next() (row, error) {
 			return row{}, err
 		}
 	}
-	cells, err := c.parse(text)
-	if err != nil {
+	cells, reason := c.parse(text)
+	if reason != "" {
 		// The quote that was never closed ends with its line, so that the rows after it are read as what they are.
 		c.in.unread(more...)
-		r.fail(first.text, "the row is not CSV: "+err.Error())
+		r.fail(first.text, "the row is not CSV: "+reason)
 		return r, nil
 	}
 	if len(more) > 0 {
@@ -122,8 +122,8 @@ func (c *csvRows) untilQuotesClose(first []byte) (text []byte, more []line, err 
 	return text, more, nil
 }
 
-// parse splits one record into its cells.
-func (c *csvRows) parse(text []byte) ([]string, error) {
+// parse splits one record into its cells, or says why it cannot.
+func (c *csvRows) parse(text []byte) (cells []string, reason string) {
 	if c.parser == nil {
 		c.parser = csv.NewReader(&c.record)
 		c.parser.FieldsPerRecord = -1
@@ -131,14 +131,14 @@ func (c *csvRows) parse(text []byte) ([]string, error) {
 	c.record.Reset(text)
 	cells, err := c.parser.Read()
 	if err == nil {
-		return cells, nil
+		return cells, ""
 	}
 	c.parser = nil // it may hold the rest of the record
 	var parseErr *csv.ParseError
 	if errors.As(err, &parseErr) {
-		return nil, parseErr.Err
+		err = parseErr.Err // without the place, which is in the record, not in the file
 	}
-	return nil, err
+	return nil, err.Error()
 }
 
 func (c *csvRows) extension() string { return ".csv" }

@@ -22,7 +22,7 @@ import (
 
 const (
 	// DefaultConcurrency is how many batches are written at once where nothing else is asked for.
-	DefaultConcurrency = 4
+	DefaultConcurrency = 2
 	// DefaultPatience is how long an import waits for a database that cannot be reached.
 	DefaultPatience = time.Minute
 	// batchTimeout bounds one try to write a batch, which takes some 20 ms.
@@ -302,6 +302,7 @@ func (im *importer) release(b *batch) {
 func (im *importer) write(ctx context.Context, b *batch) error {
 	backoff := retry.WithCappedDuration(5*time.Second, retry.NewExponential(100*time.Millisecond))
 	backoff = retry.WithMaxDuration(cmp.Or(im.cfg.Patience, DefaultPatience), backoff)
+	waiting := false
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 		defer cancel()
@@ -314,7 +315,10 @@ func (im *importer) write(ctx context.Context, b *batch) error {
 		}
 		var known *model.Error
 		if errors.As(err, &known) && known.Code == model.CodeUnavailable {
-			im.progress.say(fmt.Sprintf("%s; waiting for it", known.Message))
+			if !waiting {
+				im.progress.say("the database cannot be reached; waiting for it")
+			}
+			waiting = true
 			return retry.RetryableError(err)
 		}
 		return err

@@ -127,6 +127,7 @@ func openRows(source io.Reader) (rows, error) {
 	text := bytes.TrimSpace(first.text)
 	switch {
 	case bytes.HasPrefix(text, []byte{'{'}):
+		first.text = bytes.Clone(first.text)
 		in.unread(first)
 		return &ndjsonRows{in: in}, nil
 	case bytes.HasPrefix(text, []byte{'['}):
@@ -188,12 +189,7 @@ func (in *lines) nextFilled() (line, error) {
 	}
 }
 
-// unread has lines come again.
-func (in *lines) unread(again ...line) {
-	for i := range again {
-		again[i].text = bytes.Clone(again[i].text)
-	}
-	in.ahead = slices.Concat(again, in.ahead)
-}
+// unread has lines come again, whose texts are copies.
+func (in *lines) unread(again ...line) { in.ahead = slices.Concat(again, in.ahead) }
 
 var reasonTooLong = fmt.Sprintf("the line is longer than %d bytes and is left out here", maxRow)

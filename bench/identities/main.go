@@ -21,7 +21,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -238,7 +237,7 @@ func (w *csvWriter) bad(random *rand.Rand, a account) {
 	case 1:
 		w.cells(a.platform, a.id, a.email, a.firstName, a.lastName, "one too many")
 	case 2: // a quote that is never closed
-		_, _ = io.WriteString(w.out, a.platform+","+a.id+",\""+a.email+",x,y\n")
+		_, _ = w.out.WriteString(a.platform + "," + a.id + ",\"" + a.email + ",x,y\n")
 	case 3: // Latin-1
 		w.cells(a.platform, a.id, a.email, "Ren\xE9", a.lastName)
 	default:

@@ -21,9 +21,16 @@ var locals = []string{
 
 // domains are reserved for examples and tests (RFC 2606, and IANA's former test domains).
 var domains = []domain{
-	{"example.com", "example.com"}, {"example.org", "example.org"}, {"mail.example.net", "mail.example.net"},
-	{"gmail.example", "gmail.example"}, {"gmail.example", "gmail.example"}, {"web-mail.example", "web-mail.example"},
-	{"bücher.example", "xn--bcher-kva.example"}, {"例え.テスト", "xn--r8jz45g.xn--zckzah"},
-	{"пример.испытание", "xn--e1afmkfd.xn--80akhbyknj4f"}, {"παράδειγμα.δοκιμή", "xn--hxajbheg2az3al.xn--jxalpdlp"},
-	{"उदाहरण.परीक्षा", "xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g"}, {"مثال.إختبار", "xn--mgbh0fb.xn--kgbechtv"},
+	{"example.com", "example.com"},
+	{"example.org", "example.org"},
+	{"mail.example.net", "mail.example.net"},
+	{"gmail.example", "gmail.example"},
+	{"gmail.example", "gmail.example"},
+	{"web-mail.example", "web-mail.example"},
+	{"bücher.example", "xn--bcher-kva.example"},
+	{"例え.テスト", "xn--r8jz45g.xn--zckzah"},
+	{"пример.испытание", "xn--e1afmkfd.xn--80akhbyknj4f"},
+	{"παράδειγμα.δοκιμή", "xn--hxajbheg2az3al.xn--jxalpdlp"},
+	{"उदाहरण.परीक्षा", "xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g"},
+	{"مثال.إختبار", "xn--mgbh0fb.xn--kgbechtv"},
 }

@@ -117,8 +117,10 @@ func (c *cluster) create(ctx context.Context, turn *os.File) error {
 	// alone, and a password would have to lie beside it. Should TCP ever be
 	// opened by a setting, everybody is turned away. Sorting by bytes is the one
 	// order that no update of a library changes under an index.
-	args := []string{"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C",
-		"--auth-local=trust", "--auth-host=reject"}
+	args := []string{
+		"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C",
+		"--auth-local=trust", "--auth-host=reject",
+	}
 	if c.settings["fsync"] == "off" {
 		args = append(args, "--no-sync")
 	}
@@ -183,7 +185,7 @@ func (c *cluster) advance(ctx context.Context, failure error, launched bool) (bo
 	switch {
 	case temporary(failure):
 		return launched, nil // somebody started it by hand
-	case c.listening():
+	case c.listening(ctx):
 		return launched, fmt.Errorf("the socket %s is in use by something else: %w", c.socket(), failure)
 	case launched:
 		return launched, fmt.Errorf("it ended while it started: %s", c.logTail())
@@ -229,7 +231,7 @@ func (c *cluster) disownPidFile() error {
 		return err
 	}
 	_, rest, _ := bytes.Cut(content, []byte("\n"))
-	return os.WriteFile(path, append(fmt.Appendf(nil, "%d\n", os.Getpid()), rest...), 0o600)
+	return writeFile(c.data(), "postmaster.pid", append(fmt.Appendf(nil, "%d\n", os.Getpid()), rest...))
 }
 
 func (c *cluster) writeSettings() error {
@@ -257,11 +259,10 @@ func (c *cluster) writeSettings() error {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		text = fmt.Appendf(text, "%s = '%s'\n", name, quote.Replace(settings[name]))
 	}
-	path := filepath.Join(c.data(), "akin.conf")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := writeFile(c.data(), "akin.conf", text); err != nil {
 		return err
 	}
-	return c.owner.own(path)
+	return c.owner.own(filepath.Join(c.data(), "akin.conf"))
 }
 
 // stop shuts PostgreSQL down, cutting its connections, and waits until its last
@@ -284,7 +285,7 @@ func (c *cluster) stop(ctx context.Context) error {
 			return err
 		}
 		if !asked {
-			asked = c.askToStop()
+			asked = c.askToStop(ctx)
 		}
 		if err := sleep(ctx, pollInterval); err != nil {
 			return fmt.Errorf("wait for PostgreSQL in %s: %w", c.dir, err)
@@ -294,8 +295,8 @@ func (c *cluster) stop(ctx context.Context) error {
 
 // askToStop sends the signal of a fast shutdown, if the process to send it to
 // is known: only while something listens is the number in the file not stale.
-func (c *cluster) askToStop() bool {
-	if !c.listening() {
+func (c *cluster) askToStop(ctx context.Context) bool {
+	if !c.listening(ctx) {
 		return false
 	}
 	content, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
@@ -336,7 +337,7 @@ func (c *cluster) freshLog() error {
 	if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := writeFile(c.dir, "postgres.log", nil); err != nil {
 		return err
 	}
 	return c.owner.own(path)

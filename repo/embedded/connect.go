@@ -78,8 +78,8 @@ func final(err error) bool {
 }
 
 // listening says whether anybody does at the socket; its file may be stale.
-func (c *cluster) listening() bool {
-	conn, err := net.Dial("unix", c.socket())
+func (c *cluster) listening(ctx context.Context) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", c.socket())
 	if err == nil {
 		conn.Close()
 	}

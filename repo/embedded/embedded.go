@@ -59,7 +59,7 @@ type Server struct {
 // error says what stands in the way, with the last words of the tool that
 // failed, and leaves nothing behind that would stop the next Start.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	return start(ctx, cfg, installations())
+	return start(ctx, cfg, installations(ctx))
 }
 
 // start is Start with a choice of installations, in order of preference.
@@ -200,7 +200,7 @@ func DefaultDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find the user's data directory: %w", err)
+		return "", fmt.Errorf("find a data directory: %w; AKIN_DATA_DIR names one, or DATABASE_URL a PostgreSQL elsewhere", err)
 	}
 	if runtime.GOOS == "darwin" {
 		return filepath.Join(home, "Library", "Application Support", "akin"), nil

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,7 @@ type installation struct {
 
 // installations are those on PATH, in its order, and then those in the places
 // where packages put them without PATH, newest first.
-func installations() []installation {
+func installations(ctx context.Context) []installation {
 	var elsewhere []string
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
@@ -42,15 +43,15 @@ func installations() []installation {
 		matches, _ := filepath.Glob(pattern) // fails only on a bad pattern
 		elsewhere = append(elsewhere, matches...)
 	}
-	packaged := inspectAll(elsewhere)
+	packaged := inspectAll(ctx, elsewhere)
 	slices.SortStableFunc(packaged, func(a, b installation) int { return cmp.Compare(b.major, a.major) })
-	return append(inspectAll(filepath.SplitList(os.Getenv("PATH"))), packaged...)
+	return append(inspectAll(ctx, filepath.SplitList(os.Getenv("PATH"))), packaged...)
 }
 
-func inspectAll(dirs []string) []installation {
+func inspectAll(ctx context.Context, dirs []string) []installation {
 	var found []installation
 	for _, dir := range dirs {
-		if major := inspect(dir); major > 0 {
+		if major := inspect(ctx, dir); major > 0 {
 			found = append(found, installation{bin: dir, major: major})
 		}
 	}
@@ -60,13 +61,13 @@ func inspectAll(dirs []string) []installation {
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 // inspect returns the major version of the server in dir, 0 if it is not whole.
-func inspect(dir string) int {
+func inspect(ctx context.Context, dir string) int {
 	for _, program := range []string{"initdb", "pg_ctl", "postgres"} {
 		if _, err := exec.LookPath(filepath.Join(dir, program)); err != nil || !filepath.IsAbs(dir) {
 			return 0
 		}
 	}
-	output, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
+	output, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
 		return 0
 	}

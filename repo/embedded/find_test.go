@@ -63,11 +63,11 @@ func TestChoose(t *testing.T) {
 
 func TestInstallationsAreWhole(t *testing.T) {
 	t.Parallel()
-	found := installations()
+	found := installations(t.Context())
 	if len(found) == 0 {
 		t.Fatal("found no PostgreSQL where the other tests run one")
 	}
-	if got := inspectAll([]string{"", ".", t.TempDir(), "/nowhere"}); len(got) != 0 {
+	if got := inspectAll(t.Context(), []string{"", ".", t.TempDir(), "/nowhere"}); len(got) != 0 {
 		t.Errorf("found PostgreSQL where there is none: %v", got)
 	}
 }

@@ -69,6 +69,7 @@ func start(t *testing.T, dir string) *embedded.Server {
 }
 
 func stopAtEnd(t *testing.T, server *embedded.Server) {
+	t.Helper()
 	t.Cleanup(func() { stop(t, server) })
 }
 

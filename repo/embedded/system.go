@@ -52,7 +52,7 @@ func serverAccount(data string) (account, error) {
 
 func (a account) uid() uint32 {
 	if a.credential == nil {
-		return uint32(os.Geteuid())
+		return uint32(os.Geteuid()) //nolint:gosec // the kernel's IDs have 32 bits
 	}
 	return a.credential.Uid
 }
@@ -98,7 +98,7 @@ func makeDataDir(dir string, owner account) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = os.MkdirAll(filepath.Dir(dir), 0o755)
+	err = os.MkdirAll(filepath.Dir(dir), 0o755) //nolint:gosec // PostgreSQL's user has to pass
 	if err == nil {
 		err = owner.mkdir(dir)
 	}
@@ -174,4 +174,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// writeFile writes a file of a directory that belongs to the account. A link
+// that leads out of it is refused: we may be root, and the account may not.
+func writeFile(dir, name string, content []byte) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.WriteFile(name, content, 0o600)
 }

@@ -1,0 +1,150 @@
+package repo_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// explainer has PostgreSQL explain every statement just before it runs, for its own parameters and undone at once, while
+// it is on. On a connection of its own, it explains a statement that gets prepared both as planned for its parameters
+// and as planned for any, because PostgreSQL may choose either.
+type explainer struct {
+	t     *testing.T
+	on    bool
+	own   *pgx.Conn // explains; nil is the connection that runs the statement, with the plans it has kept
+	plans []plan
+}
+
+// plan is a node of what PostgreSQL did; the root has its cost, how it was planned and its whole text.
+type plan struct {
+	Node  string `json:"Node Type"`
+	Table string `json:"Relation Name"`
+	Hit   int    `json:"Shared Hit Blocks"`
+	Read  int    `json:"Shared Read Blocks"`
+	Plans []plan `json:"Plans"`
+
+	mode, sql, text string
+}
+
+func (e *explainer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if !e.on || data.SQL == "begin" || data.SQL == "commit" || strings.HasPrefix(data.SQL, "--") {
+		return ctx
+	}
+	e.on = false // what follows is the explainer's own
+	defer func() { e.on = true }()
+	if e.own == nil {
+		e.explain(ctx, conn, "", data)
+		return ctx
+	}
+	e.explain(ctx, e.own, "force_custom_plan", data)
+	if !slices.Contains(data.Args, any(pgx.QueryExecModeCacheDescribe)) { // which are never prepared
+		e.explain(ctx, e.own, "force_generic_plan", data)
+	}
+	return ctx
+}
+
+func (*explainer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// explain adds the statement's plan to the plans.
+func (e *explainer) explain(ctx context.Context, conn *pgx.Conn, mode string, data pgx.TraceQueryStartData) {
+	e.t.Helper()
+	p, err := explain(ctx, conn, mode, data.SQL, parameters(data.Args))
+	if err != nil {
+		e.t.Errorf("explain %s: %v", data.SQL, err)
+		return
+	}
+	e.plans = append(e.plans, p)
+}
+
+// explain runs a statement and undoes it. It is planned as plan_cache_mode says, or, where the mode is empty, as the
+// session's prepared statement is.
+func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) (plan, error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return plan{}, err
+	}
+	defer tx.Rollback(ctx)
+	name := "explained"
+	if mode == "" {
+		prepared, err := pgx.CollectRows(first(tx.Query(ctx,
+			"SELECT name FROM pg_prepared_statements WHERE statement = $1", sql)), pgx.RowTo[string])
+		if err != nil {
+			return plan{}, err
+		}
+		mode = "force_custom_plan" // what is not prepared is planned anew each time
+		if len(prepared) > 0 {
+			name, mode = prepared[0], "auto"
+		}
+	}
+	if name == "explained" {
+		if _, err := conn.PgConn().Exec(ctx, "PREPARE explained AS "+sql).ReadAll(); err != nil {
+			return plan{}, err
+		}
+		defer conn.Exec(ctx, "DEALLOCATE explained")
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode); err != nil {
+		return plan{}, err
+	}
+	args, places := slices.Clone(args), make([]string, len(args))
+	for i := range args {
+		places[i] = fmt.Sprintf("$%d", i+1)
+		if ids, ok := args[i].([]uuid.UUID); ok { // which the simple protocol cannot write
+			args[i] = strings.Fields(strings.Trim(fmt.Sprint(ids), "[]"))
+		}
+	}
+	execute := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE %s (%s)", name, strings.Join(places, ", "))
+	var text string
+	if err := tx.QueryRow(ctx, execute, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text); err != nil {
+		return plan{}, err
+	}
+	var explained []struct{ Plan plan }
+	if err := json.Unmarshal([]byte(text), &explained); err != nil {
+		return plan{}, err
+	}
+	p := explained[0].Plan
+	p.mode, p.sql, p.text = mode, sql, text
+	return p, nil
+}
+
+// first is for a call whose error the rows tell too.
+func first[T any](value T, _ error) T { return value }
+
+// check fails the test where a statement of the call reads more buffers than the bound, or a table from end to end.
+func (e *explainer) check(name string, bound int, call func() error) {
+	e.t.Helper()
+	e.on, e.plans = true, nil
+	err := call()
+	e.on = false
+	if err != nil {
+		e.t.Errorf("%s: %v", name, err)
+	}
+	if len(e.plans) == 0 {
+		e.t.Errorf("%s: no statement was explained", name)
+	}
+	for _, p := range e.plans {
+		if p.Hit+p.Read > bound || p.wholeTable() {
+			e.t.Errorf("%s, %s: %d buffers, bound %d, whole table: %t\n%s\n%s",
+				name, p.mode, p.Hit+p.Read, bound, p.wholeTable(), p.sql, p.text)
+		}
+	}
+}
+
+// wholeTable reports whether customers or identities were read without an index.
+func (p plan) wholeTable() bool {
+	if p.Node == "Seq Scan" && (p.Table == "customers" || p.Table == "customer_identities") {
+		return true
+	}
+	for _, child := range p.Plans {
+		if child.wholeTable() {
+			return true
+		}
+	}
+	return false
+}

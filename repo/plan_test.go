@@ -1,0 +1,275 @@
+package repo_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"akin/model"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+// The most buffers, of 8 KiB, that a statement may touch in a store of 100,000 customers among 200,000. A page that no
+// one index serves, filter and order, may read much of the table in its order (5,136 at worst), but never go through
+// another index row by row: that takes 75,000 and more.
+const (
+	pageBound     = 150
+	filteredBound = 8_000
+	keyBound      = 20    // one object
+	manyBound     = 800   // the identities of 50 customers, 100 nodes
+	upsertBound   = 100   // one input
+	batchBound    = 6_000 // 100 inputs
+	freshBound    = 200   // any of these in a store that is next to empty to its statistics, of 2 inputs or 20 rows
+)
+
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	n := 200_000
+	if testing.Short() {
+		n = 20_000
+	}
+	url := repotest.URL(t)
+	conn := connect(t, url)
+	seed(t, conn, n, true)
+	run(t, conn, "ANALYZE")
+	e := &explainer{t: t, own: conn}
+	store := open(t, url, e).Store(largeStore)
+	ctx := t.Context()
+	explainCustomers(ctx, e, store, n)
+	explainIdentities(ctx, e, store, n)
+	explainKeys(ctx, e, store, n)
+	explainUpserts(ctx, e, store, n)
+}
+
+// seeded is when customer c of a seeded table was created.
+func seeded(c int) *time.Time { return ptr(time.UnixMilli(seedStart + int64(c)*seedStep).UTC()) }
+
+// ranges are of createdAt or updatedAt, over n seeded customers.
+func ranges(n int) map[string]*model.DateTimeRange {
+	return map[string]*model.DateTimeRange{
+		"a narrow range": {From: seeded(n / 2), To: seeded(n/2 + 100)},
+		"the newer half": {From: seeded(n / 2)},
+		"the oldest":     {To: seeded(n / 200)},
+		"the newest":     {From: seeded(n - n/200)},
+		"the future":     {From: ptr(seeded(n).Add(1_000_000 * time.Second))},
+	}
+}
+
+// pages returns the arguments of a list's first page and of one in its middle, read backwards. (Both directions of an
+// order make that both ends and both ways.)
+func pages(middle *string) map[string]model.PageArgs {
+	return map[string]model.PageArgs{"first": {First: ptr(50)}, "before the half": {Last: ptr(50), Before: middle}}
+}
+
+func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n int) {
+	filters := map[string]*model.CustomerFilter{
+		"all":                {},
+		"an email":           {Email: ptr("nobody@example.com")},
+		"a common platform":  {Platform: ptr("woocommerce")},
+		"a rare platform":    {Platform: ptr("rare")},
+		"an absent platform": {Platform: ptr("absent")},
+		"a rare platform, updated in the newer half": {Platform: ptr("rare"), UpdatedAt: ranges(n)["the newer half"]},
+	}
+	for name, r := range ranges(n) {
+		filters["created in "+name] = &model.CustomerFilter{CreatedAt: r}
+		filters["updated in "+name] = &model.CustomerFilter{UpdatedAt: r}
+	}
+	middle := &model.CustomerFilter{CreatedAt: &model.DateTimeRange{From: seeded(n / 2), To: seeded(n/2 + 2)}}
+	for field := range customerValues {
+		for _, direction := range []model.OrderDirection{model.Ascending, model.Descending} {
+			by := &model.CustomerOrder{Field: field, Direction: direction}
+			half, err := store.Customers(ctx, middle, by, model.PageArgs{First: ptr(1)})
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			for where, args := range pages(half.PageInfo.StartCursor) {
+				for what, filter := range filters {
+					bound := filteredBound
+					if what == "all" {
+						bound = pageBound
+					}
+					e.check(fmt.Sprintf("customers: %s by %s %s: %s", what, field, direction, where), bound, func() error {
+						_, err := store.Customers(ctx, filter, by, args)
+						return err
+					})
+				}
+			}
+		}
+	}
+}
+
+func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n int) {
+	customer, err := store.Customers(ctx, nil, nil, model.PageArgs{First: ptr(1)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	filters := map[string]*model.CustomerIdentityFilter{
+		"all":                {},
+		"an email":           {Email: customer.Nodes[0].Email},
+		"a customer":         {CustomerID: &customer.Nodes[0].ID},
+		"a common platform":  {Platform: ptr("woocommerce")},
+		"a rare platform":    {Platform: ptr("rare")},
+		"an absent platform": {Platform: ptr("absent")},
+	}
+	for name, r := range ranges(n) {
+		filters["created in "+name] = &model.CustomerIdentityFilter{CreatedAt: r}
+		filters["updated in "+name] = &model.CustomerIdentityFilter{UpdatedAt: r}
+	}
+	middle := &model.CustomerIdentityFilter{CreatedAt: &model.DateTimeRange{From: seeded(n / 2), To: seeded(n/2 + 2)}}
+	for field := range identityValues {
+		for _, direction := range []model.OrderDirection{model.Ascending, model.Descending} {
+			by := &model.CustomerIdentityOrder{Field: field, Direction: direction}
+			half, err := store.CustomerIdentities(ctx, middle, by, model.PageArgs{First: ptr(1)})
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			for where, args := range pages(half.PageInfo.StartCursor) {
+				for what, filter := range filters {
+					bound := filteredBound
+					if what == "all" {
+						bound = pageBound
+					}
+					e.check(fmt.Sprintf("identities: %s by %s %s: %s", what, field, direction, where), bound, func() error {
+						_, err := store.CustomerIdentities(ctx, filter, by, args)
+						return err
+					})
+				}
+			}
+		}
+	}
+}
+
+func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
+	page, err := store.Customers(ctx, &model.CustomerFilter{CreatedAt: &model.DateTimeRange{From: seeded(n / 2)}},
+		&model.CustomerOrder{Field: model.CustomersByEmail, Direction: model.Ascending}, model.PageArgs{First: ptr(50)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	one := page.Nodes[0]
+	identity := &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "cust_2"}
+	for name, by := range map[string]model.CustomerKey{"ID": {ID: &one.ID}, "email": {Email: one.Email}, "identity": {Identity: identity}} {
+		e.check("a customer by "+name, keyBound, func() error { _, err := store.Customer(ctx, by); return err })
+	}
+	for name, by := range map[string]model.CustomerIdentityKey{"ID": {ID: &one.ID}, "key": {PlatformIdentity: identity}} {
+		e.check("an identity by "+name, keyBound, func() error { _, err := store.CustomerIdentity(ctx, by); return err })
+	}
+	var ids []uuid.UUID
+	for _, c := range page.Nodes {
+		ids = append(ids, c.ID, uuid.New())
+	}
+	e.check("100 nodes", manyBound, func() error { _, err := store.Nodes(ctx, ids); return err })
+	for _, platform := range []*string{nil, ptr("shopify"), ptr("rare"), ptr("absent")} {
+		var pages []repo.IdentityPage
+		var lists []model.IdentityList
+		for _, c := range page.Nodes {
+			p, err := store.IdentityPage(c.ID, platform, model.PageArgs{})
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			pages, lists = append(pages, p), append(lists, p.IdentityList)
+		}
+		name := "of 50 customers on " + deref(platform)
+		e.check("identities "+name, manyBound, func() error { _, err := store.IdentityPages(ctx, pages); return err })
+		e.check("counts of identities "+name, manyBound, func() error { _, err := store.IdentityCounts(ctx, lists); return err })
+	}
+}
+
+func explainUpserts(ctx context.Context, e *explainer, store *repo.Store, n int) {
+	known, err := store.CustomerIdentity(ctx, model.CustomerIdentityKey{
+		PlatformIdentity: &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "cust_2"}})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for name, in := range map[string]*model.UpsertCustomerIdentityInput{
+		"an unknown identity with an unknown email": input(uuid.NewString(), "new@example.com"),
+		"an unknown identity with a known email":    input(uuid.NewString(), *known.Email),
+		"a known identity with something new":       input("cust_2", "changed@example.com"),
+		"a known identity with nothing new":         input("cust_4", "changed@example.com"),
+	} {
+		if name == "a known identity with nothing new" {
+			upsertOne(e.t, store, in)
+		}
+		e.check("upsert of "+name, upsertBound, func() error { _, err := store.UpsertCustomerIdentity(ctx, *in); return err })
+	}
+	for _, set := range []string{"unknown", "known", "mixed"} {
+		var inputs []*model.UpsertCustomerIdentityInput
+		for i := range 100 {
+			in := input(fmt.Sprint("cust_", i*n/100), fmt.Sprintf("%d@example.com", i))
+			if set == "unknown" || set == "mixed" && i%2 == 0 {
+				in.PlatformCustomerID = uuid.NewString()
+			}
+			inputs = append(inputs, in)
+		}
+		e.check("100 upserts of "+set+" identities", batchBound, func() error {
+			_, err := store.UpsertCustomerIdentities(ctx, inputs, model.KeepValid)
+			return err
+		})
+	}
+}
+
+// TestPlansOutlivedByTheirTables uses every statement until PostgreSQL keeps its plan, imports a store, which nobody then
+// analyzes, and looks at the statements again in the same session.
+func TestPlansOutlivedByTheirTables(t *testing.T) {
+	t.Parallel()
+	n := 40_000
+	if testing.Short() {
+		n = 10_000
+	}
+	const vacuum = "VACUUM (ANALYZE) customers, customer_identities"
+	cases := []struct {
+		name    string
+		prepare func(t *testing.T, conn *pgx.Conn) // before the statements are used
+		fill    func(t *testing.T, conn *pgx.Conn) // and after
+	}{
+		{
+			"tables never analyzed", func(*testing.T, *pgx.Conn) {},
+			func(t *testing.T, conn *pgx.Conn) { seed(t, conn, n, false) },
+		},
+		{
+			"tables analyzed with a row or two", func(t *testing.T, conn *pgx.Conn) { run(t, conn, vacuum) },
+			func(t *testing.T, conn *pgx.Conn) { seed(t, conn, n, false) },
+		},
+		{
+			"a new store beside others", func(t *testing.T, conn *pgx.Conn) {
+				seed(t, conn, n, true)
+				run(t, conn, "DELETE FROM customer_identities WHERE store_id = $1 AND platform_customer_id <> '1'", largeStore)
+				run(t, conn, "DELETE FROM customers c WHERE store_id = $1 AND email <> 'jane@doe.com'", largeStore)
+				run(t, conn, vacuum)
+			},
+			func(t *testing.T, conn *pgx.Conn) {
+				run(t, conn, `INSERT INTO customers SELECT $1, id, email, email_normalized, first_name, last_name, created_at, updated_at
+					FROM customers WHERE store_id <> $1`, largeStore)
+				run(t, conn, `INSERT INTO customer_identities SELECT $1, id, customer_id, platform, platform_customer_id,
+					email, email_normalized, first_name, last_name, created_at, updated_at FROM customer_identities WHERE store_id <> $1`, largeStore)
+			},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			url := repotest.URL(t)
+			conn := connect(t, url)
+			e := &explainer{t: t}
+			store := open(t, url+"&pool_max_conns=1", e).Store(largeStore)
+			run(t, conn, "INSERT INTO stores VALUES ($1, 'store 2', now())", largeStore)
+			all := calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity)
+			c.prepare(t, conn)
+			for range 12 {
+				for name, call := range all {
+					if err := call(t.Context(), store); err != nil {
+						t.Fatalf("%s: %v", name, err)
+					}
+				}
+			}
+			c.fill(t, conn)
+			for name, call := range all {
+				e.check(name, freshBound, func() error { return call(t.Context(), store) })
+			}
+		})
+	}
+}
