@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
 
 	"akin/model"
 )
@@ -250,6 +251,38 @@ func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.
 		of[e.CustomerID] = append(of[e.CustomerID], e)
 	}
 	return of, nil
+}
+
+// Events returns a page of all the store's events, in the order in which Akin first heard of them. It returns
+// BAD_USER_INPUT for an argument that breaks its rule.
+func (s *Store) Events(ctx context.Context, args model.PageArgs) (*model.CustomerEventConnection, error) {
+	scope := fmt.Sprintf("%s events", s.id)
+	page, err := args.Page(scope)
+	if err != nil {
+		return nil, err
+	}
+	var events []*model.CustomerEvent
+	var p params
+	query := s.selectEvents(&p)
+	order := byID(eventID)
+	if err := order.page(query, &p, model.Ascending, page); err != nil {
+		return nil, err
+	}
+	if err := s.scan(ctx, query, p, &events); err != nil {
+		return nil, err
+	}
+	connection := model.NewConnection(page, events, func(e *model.CustomerEvent) string { return order.place(e).Encode(scope) })
+	return &connection, nil
+}
+
+// CountEvents returns how many events the store has. It reads every one of them.
+func (s *Store) CountEvents(ctx context.Context) (int, error) {
+	var p params
+	return s.count(ctx, s.selectEvents(&p), p)
+}
+
+func (s *Store) selectEvents(p *params) *bun.SelectQuery {
+	return s.db.NewSelect().Model((*model.CustomerEvent)(nil)).Where("e.store_id = ?", p.addHidden(s.id))
 }
 
 func (s *Store) eventsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerEvent, error) {
