@@ -138,26 +138,18 @@ func (t *tokenRevokeCommand) Run(ctx context.Context, c *cli) error {
 }
 
 type importCommand struct {
-	File        string `arg:"" help:"A CSV or NDJSON file of the API's fields, or - for standard input."`
-	Store       string `default:"default" placeholder:"NAME" help:"The store to import into (${default})."`
-	Failed      string `placeholder:"FILE" help:"Where the rows that fail are written. Default: beside FILE."`
-	Concurrency int    `default:"2" help:"How many batches to write at once (${default})."`
+	File        string        `arg:"" help:"A CSV or NDJSON file of the API's fields or their snake_case, or - for standard input."`
+	Kind        transfer.Kind `enum:"identities,customers,events" default:"identities" help:"identities, customers or events (${default})."`
+	Store       string        `default:"default" placeholder:"NAME" help:"The store to import into (${default})."`
+	Failed      string        `placeholder:"FILE" help:"Where the rows that fail are written. Default: beside FILE."`
+	Concurrency int           `default:"2" help:"How many batches to write at once (${default})."`
 }
 
 // Run imports the file and prints a report. Stopped or run again, it does no harm. It fails where a row did.
 func (i *importCommand) Run(ctx context.Context, c *cli) error {
-	return c.with(ctx, func(db *database) error {
-		if i.Store == defaultStore && db.server != nil {
-			if err := db.ensureStore(ctx, defaultStore); err != nil {
-				return err
-			}
-		}
-		store, err := db.FindStore(ctx, i.Store)
-		if err != nil {
-			return err
-		}
-		report, err := transfer.Import(ctx, db.Store(store.ID), transfer.ImportConfig{
-			File: i.File, Stdin: c.in, Failed: i.Failed, Concurrency: i.Concurrency, Progress: c.err,
+	return c.withStore(ctx, i.Store, func(store *repo.Store) error {
+		report, err := transfer.Import(ctx, store, transfer.ImportConfig{
+			Kind: i.Kind, File: i.File, Stdin: c.in, Failed: i.Failed, Concurrency: i.Concurrency, Progress: c.err,
 		})
 		if err == nil || report.Rows() > 0 {
 			fmt.Fprintln(c.out, report)
@@ -166,5 +158,42 @@ func (i *importCommand) Run(ctx context.Context, c *cli) error {
 			err = fmt.Errorf("%d of %d rows failed", report.Failed, report.Rows())
 		}
 		return err
+	})
+}
+
+type exportCommand struct {
+	File   string        `arg:"" default:"-" help:"The file to write or replace, or - for standard output, the default."`
+	Kind   transfer.Kind `required:"" enum:"identities,customers,events" help:"identities, customers or events."`
+	Format string        `enum:",ndjson,csv" default:"" placeholder:"FORMAT" help:"ndjson or csv. Default: as FILE ends, or else ndjson."`
+	Store  string        `default:"default" placeholder:"NAME" help:"The store to export (${default})."`
+}
+
+// Run exports the store. The file is there whole or not at all.
+func (e *exportCommand) Run(ctx context.Context, c *cli) error {
+	return c.withStore(ctx, e.Store, func(store *repo.Store) error {
+		start := time.Now()
+		rows, err := transfer.Export(ctx, store, transfer.ExportConfig{
+			Kind: e.Kind, Format: e.Format, File: e.File, Stdout: c.out, Progress: c.err,
+		})
+		if err == nil {
+			fmt.Fprintf(c.err, "%d rows in %s\n", rows, time.Since(start).Round(100*time.Millisecond))
+		}
+		return err
+	})
+}
+
+// withStore opens the store with this name for the time of a command.
+func (c *cli) withStore(ctx context.Context, name string, do func(*repo.Store) error) error {
+	return c.with(ctx, func(db *database) error {
+		if name == defaultStore && db.server != nil {
+			if err := db.ensureStore(ctx, defaultStore); err != nil {
+				return err
+			}
+		}
+		store, err := db.FindStore(ctx, name)
+		if err != nil {
+			return err
+		}
+		return do(db.Store(store.ID))
 	})
 }

@@ -49,6 +49,55 @@ func TestImportAndPageThroughAll(t *testing.T) {
 	}
 }
 
+// TestExportFromOneStoreIsImportedIntoAnother moves a store by the command line alone, in both formats.
+func TestExportFromOneStoreIsImportedIntoAnother(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	database := []string{"--database-url", repotest.URL(t)}
+	akin := func(want int, args ...string) string {
+		t.Helper()
+		code, stdout, stderr := command(t, append(database, args...)...)
+		if code != want {
+			t.Fatalf("%v exits with %d:\n%s%s", args, code, stdout, stderr)
+		}
+		return stdout
+	}
+	kinds := map[string]string{
+		"customers":  "external_id,email,gender,tags,address.city,properties.size\n1,jane@doe.com,F,\"vip,new\",Berlin,42\n",
+		"identities": "platform,platform_customer_id,email\nshopify,7781,Jane@Doe.com\nwoocommerce,1,jane@doe.com\n",
+		"events":     "email,source,type,event_id,properties\njane@doe.com,quiz_app,quiz_finished,1,\"{\"\"score\"\":9.5}\"\n",
+	}
+	for _, store := range []string{"first", "second", "third"} {
+		akin(0, "store", "create", store)
+	}
+	for _, kind := range []string{"customers", "identities", "events"} {
+		file := filepath.Join(dir, kind+".csv")
+		if err := os.WriteFile(file, []byte(kinds[kind]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report := akin(0, "import", "--kind", kind, "--store", "first", file)
+		if rows := strings.Count(kinds[kind], "\n") - 1; !strings.Contains(report, fmt.Sprintf("%d created", rows)) {
+			t.Errorf("importing %s: %s", kind, report)
+		}
+		akin(0, "export", "--kind", kind, "--store", "first", file)
+		akin(0, "import", "--kind", kind, "--store", "second", file)
+		lines := filepath.Join(dir, kind+".ndjson")
+		akin(0, "export", "--kind", kind, "--store", "second", lines)
+		akin(0, "import", "--kind", kind, "--store", "third", lines)
+		want := akin(0, "export", "--kind", kind, "--store", "first")
+		if got := akin(0, "export", "--kind", kind, "--store", "third", "-"); got != want || !strings.HasPrefix(got, "{") {
+			t.Errorf("%s: the third store has\n%sand the first\n%s", kind, got, want)
+		}
+		if text, _ := os.ReadFile(file); strings.HasPrefix(string(text), "{") {
+			t.Errorf("%s has NDJSON", file)
+		}
+	}
+	akin(2, "export")
+	akin(2, "export", "--kind", "orders")
+	akin(2, "export", "--kind", "events", "--format", "xml")
+	akin(1, "export", "--kind", "events", "--store", "none")
+}
+
 // makeIdentities writes a file of rows, and returns what an import of it must come to.
 func makeIdentities(t *testing.T, file string, rows int) map[string]int {
 	t.Helper()

@@ -55,7 +55,8 @@ type cli struct {
 		List   tokenListCommand   `cmd:"" help:"List a store's tokens."`
 		Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token; every server sees it within a second."`
 	} `cmd:"" help:"Manage the tokens of a store."`
-	Import importCommand `cmd:"" help:"Import identities from a CSV or NDJSON file."`
+	Import importCommand `cmd:"" help:"Import identities, customers or events from a CSV or NDJSON file."`
+	Export exportCommand `cmd:"" help:"Export identities, customers or events to a CSV or NDJSON file that can be imported."`
 
 	in       io.Reader
 	out, err io.Writer

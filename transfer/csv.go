@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// csvRows reads CSV by RFC 4180, with a header in any order. An empty name says nothing, so that it keeps what is
+// csvRows reads CSV by RFC 4180, with a header in any order. An empty cell says nothing, so that it keeps what is
 // known: CSV has no null.
 type csvRows struct {
+	kind    *kind
 	in      *lines
-	columns []field
+	columns []string
 	header  []byte // as it stands in the file
 	// remarked is whether the file is one of failed rows, with their remarks in front.
 	remarked bool
@@ -25,8 +26,8 @@ type csvRows struct {
 }
 
 // newCSVRows refuses a column that it does not know, because one misspelt would be lost without a word.
-func newCSVRows(in *lines, first line) (*csvRows, error) {
-	c := &csvRows{in: in}
+func newCSVRows(k *kind, in *lines, first line) (*csvRows, error) {
+	c := &csvRows{kind: k, in: in}
 	if first.tooLong {
 		return nil, fmt.Errorf("the first line is no header: it is longer than %d bytes", maxRow)
 	}
@@ -35,24 +36,22 @@ func newCSVRows(in *lines, first line) (*csvRows, error) {
 	if reason != "" {
 		return nil, fmt.Errorf("the header is not CSV: %s", reason)
 	}
-	seen := make(map[field]bool)
 	for _, name := range names {
-		f, ok := fields[strings.TrimSpace(name)]
+		column, ok := k.column(strings.TrimSpace(name))
 		if !ok {
-			return nil, fmt.Errorf("the header has the unknown column %q; the columns are %s", name, knownFields)
+			return nil, fmt.Errorf("the header has the unknown column %q; the columns are %s", name, k.known())
 		}
-		if f != remark && seen[f] {
+		if column != remark && slices.Contains(c.columns, column) {
 			return nil, fmt.Errorf("the header has the column %q twice", name)
 		}
-		seen[f] = true
-		c.columns = append(c.columns, f)
+		c.columns = append(c.columns, column)
 	}
-	for f := range required {
-		if !seen[f] {
-			return nil, fmt.Errorf("the header lacks the column %s; the columns are %s", fieldNames[f], knownFields)
+	for _, required := range k.required {
+		if !slices.ContainsFunc(required, func(column string) bool { return slices.Contains(c.columns, column) }) {
+			return nil, fmt.Errorf("the header lacks the column %s; the columns are %s", strings.Join(required, " or "), k.known())
 		}
 	}
-	c.remarked = slices.Equal(c.columns[:2], []field{remark, remark})
+	c.remarked = len(c.columns) > 2 && c.columns[0] == remark && c.columns[1] == remark
 	return c, nil
 }
 
@@ -88,13 +87,17 @@ func (c *csvRows) next() (row, error) {
 		r.fail(text, fmt.Sprintf("the row has %d fields and the header %d", len(cells), len(c.columns)))
 		return r, nil
 	}
-	var v values
-	for i, f := range c.columns {
-		if f != remark && cells[i] != "" {
-			v[f] = &cells[i]
+	v := values{}
+	for i, column := range c.columns {
+		if cells[i] == "" {
+			continue
+		}
+		if err := c.kind.add(v, column, cells[i]); err != nil {
+			r.fail(text, err.Error())
+			return r, nil
 		}
 	}
-	r.check(text, &v)
+	r.check(c.kind, text, v)
 	return r, nil
 }
 

@@ -4,18 +4,23 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"sync"
 )
 
 // failedFile is the file of failed rows, which exists from the first of them on.
 type failedFile struct {
 	path string
 	rows rows
+
+	mu   sync.Mutex // guards what follows
 	file *os.File
 	out  *bufio.Writer
 }
 
 // add writes a failed row. The file is its owner's alone: it holds names and addresses.
 func (f *failedFile) add(r row) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.file == nil {
 		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err != nil {

@@ -1,4 +1,4 @@
-// Package transfer brings identities into a store from files.
+// Package transfer brings customers, their identities and their events into a store from files, and out of it into files.
 package transfer
 
 import (
@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ const (
 
 // ImportConfig says what to import and how.
 type ImportConfig struct {
+	Kind  Kind      // what the rows are; Identities where empty
 	File  string    // the file's path, or - for Stdin
 	Stdin io.Reader // standard input
 	// Failed is the path of the file of failed rows, replaced if there is one, and made only when a row fails. Where
@@ -62,13 +64,16 @@ func (r Report) String() string {
 	return text
 }
 
-// Import upserts the identities of a CSV or NDJSON file in batches, and gives the same result as if its rows came one
-// by one in their order. A row that breaks a rule goes to the file of failed rows with its line and its reason, and the
-// others are written.
+// Import upserts the customers, identities or events of a CSV or NDJSON file in batches. A row that breaks a rule goes to
+// the file of failed rows with its line and its reason, and the others are written. The result is that of the rows one by
+// one in their order, but for two cases in which the rows of one customer may come in either order: they have no key in
+// common, or one was refused and then tried again after the others of its batch.
 //
-// A CSV file begins with a header; an empty cell keeps the name that is known. An NDJSON file has an object a line; a
-// name that is omitted or null keeps what is known, an empty one clears it. Both take the names of the API and those of
-// the seed document, and refuse others, so that nothing misspelt is lost.
+// A CSV file begins with a header; an empty cell keeps what is known. An NDJSON file has an object a line, and what is
+// omitted keeps what is known; null clears as it does in the API, which for the names of an identity is to keep. Both take
+// the names of the API and their snake_case, which are those of the seed documents, and refuse others, so that nothing
+// misspelt is lost. An object in NDJSON, such as address, is a column for each of its members in CSV: address.city. Tags
+// may be one text with commas between, and properties may be a column each, properties.key, with texts.
 //
 // Cancelling ctx lets the batches under way finish and drops the others. An error says why not all rows were dealt
 // with; the report counts those that were. The same file can be imported again, and what is written already counts as
@@ -76,12 +81,16 @@ func (r Report) String() string {
 // cannot be used is an error before anything is written.
 func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, error) {
 	start := time.Now()
+	kind, err := kindOf(cfg.Kind)
+	if err != nil {
+		return Report{}, err
+	}
 	source, size, err := open(cfg)
 	if err != nil {
 		return Report{}, err
 	}
 	defer source.Close() // only read
-	rows, err := openRows(source)
+	rows, err := openRows(kind, source)
 	if err != nil {
 		return Report{}, fmt.Errorf("read %s: %w", cfg.File, err)
 	}
@@ -89,7 +98,9 @@ func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, e
 	if same(failed.path, source) {
 		return Report{}, fmt.Errorf("%s is the file to read; the failed rows need another", failed.path)
 	}
-	im := &importer{store: store, cfg: cfg, failed: failed, progress: newProgress(cfg.Progress, size), holders: map[claim]*batch{}}
+	im := &importer{
+		kind: kind, store: store, cfg: cfg, failed: failed, progress: newProgress(cfg.Progress, wholeFile, size), holders: map[any]*batch{},
+	}
 	err = errors.Join(im.run(ctx, rows), failed.close())
 	im.report.Elapsed = time.Since(start)
 	if failed.file != nil {
@@ -146,6 +157,7 @@ func same(path string, source io.Reader) bool {
 
 // importer carries out one import.
 type importer struct {
+	kind     *kind
 	store    *repo.Store
 	cfg      ImportConfig
 	failed   *failedFile
@@ -155,22 +167,15 @@ type importer struct {
 
 	mu      sync.Mutex // guards what follows
 	report  Report
-	holders map[claim]*batch
+	holders map[any]*batch // by claim
 }
 
-// batch is a set of inputs that one statement writes.
+// batch is a set of rows that are written at once.
 type batch struct {
-	line   int   // of the first row
-	end    int64 // the bytes of the file up to the end of the last one
-	inputs []*model.UpsertCustomerIdentityInput
-	claims []claim
+	rows   []row
+	claims []any
 	done   chan struct{} // closed when it is written, or never will be
 }
-
-// claim is what a row may write: the identity with a key or, without a platform, the customer with a normalised email.
-// A batch holds its rows' claims until it is written, and a later row with one of them waits for it. That is what makes
-// the result that of the rows one by one.
-type claim struct{ platform, value string }
 
 // run reads all rows and writes them.
 func (im *importer) run(ctx context.Context, in rows) error {
@@ -233,19 +238,15 @@ func (im *importer) takeAll(ctx context.Context, read <-chan readRow) error {
 // take puts a row where it belongs: the file of failed rows, or the next batch as soon as its claims are free.
 func (im *importer) take(ctx context.Context, r row) error {
 	if r.reason != "" {
-		if err := im.failed.add(r); err != nil {
-			return err
-		}
-		im.count(Report{Failed: 1}, r.end)
-		return nil
+		return im.refuse(r)
 	}
-	key, customer := claim{r.identity.Platform, *r.identity.PlatformCustomerID}, claim{"", *r.identity.EmailNormalized}
-	if len(im.next.inputs) == model.MaxBatch || im.holder(key) == im.next {
+	full := len(im.next.rows) == model.MaxBatch
+	if full || slices.ContainsFunc(r.claims.own, func(claim any) bool { return im.holder(claim) == im.next }) {
 		im.send(ctx)
 	}
-	for _, c := range []claim{key, customer} {
-		// Within a batch, rows may share a customer.
-		if holder := im.holder(c); holder != nil && holder != im.next {
+	claims := slices.Concat(r.claims.own, r.claims.shared)
+	for _, claim := range claims {
+		if holder := im.holder(claim); holder != nil && holder != im.next {
 			select {
 			case <-holder.done:
 			case <-ctx.Done():
@@ -253,35 +254,42 @@ func (im *importer) take(ctx context.Context, r row) error {
 			}
 		}
 	}
-	if len(im.next.inputs) == 0 {
-		im.next.line = r.line
-	}
-	im.next.inputs = append(im.next.inputs, r.input)
-	im.next.claims = append(im.next.claims, key, customer)
-	im.next.end = r.end
+	im.next.rows = append(im.next.rows, r)
+	im.next.claims = append(im.next.claims, claims...)
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	im.holders[key], im.holders[customer] = im.next, im.next
+	for _, claim := range claims {
+		im.holders[claim] = im.next
+	}
+	return nil
+}
+
+// refuse puts a row into the file of failed rows.
+func (im *importer) refuse(r row) error {
+	if err := im.failed.add(r); err != nil {
+		return err
+	}
+	im.count(Report{Failed: 1}, r.end)
 	return nil
 }
 
 // holder returns the batch that holds the claim, or nil.
-func (im *importer) holder(c claim) *batch {
+func (im *importer) holder(claim any) *batch {
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	return im.holders[c]
+	return im.holders[claim]
 }
 
 // send has the next batch written, waiting while too many are, and begins another.
 func (im *importer) send(ctx context.Context) {
 	b := im.next
-	if len(b.inputs) == 0 {
+	if len(b.rows) == 0 {
 		return
 	}
 	im.next = &batch{done: make(chan struct{})}
 	im.writing.Go(func() error {
 		defer im.release(b)
-		return im.write(ctx, b)
+		return im.write(ctx, b.rows)
 	})
 }
 
@@ -297,22 +305,61 @@ func (im *importer) release(b *batch) {
 	close(b.done)
 }
 
-// write writes a batch, as often as the database cannot be reached and patience lasts. A try that has begun is finished
-// even when ctx is cancelled, so that the report is true.
-func (im *importer) write(ctx context.Context, b *batch) error {
+// write writes the rows of a batch. Those that are refused are tried again for as long as what the others did may have
+// changed that: two keys led to one customer, or one row took what another then gave back.
+func (im *importer) write(ctx context.Context, rows []row) error {
+	for len(rows) > 0 {
+		answers, err := im.try(ctx, rows)
+		if err != nil {
+			return err
+		}
+		var done Report
+		var again []row
+		for i, answer := range answers {
+			switch {
+			case len(answer.UserErrors) > 0:
+				rows[i].reason = answer.UserErrors[0].Message
+				again = append(again, rows[i])
+			case *answer.Outcome == model.OutcomeCreated:
+				done.Created++
+			case *answer.Outcome == model.OutcomeUpdated:
+				done.Updated++
+			default:
+				done.Unchanged++
+			}
+		}
+		im.count(done, rows[len(rows)-1].end)
+		if done.Rows() == 0 { // the first is refused for itself, and so may all be
+			n := 0
+			for i, answer := range answers {
+				if answer.UserErrors[0].Code == model.UserErrorDuplicateInBatch {
+					again[n] = again[i]
+					n++
+				} else if err := im.refuse(again[i]); err != nil {
+					return err
+				}
+			}
+			again = again[:n]
+		}
+		rows = again
+	}
+	return nil
+}
+
+// try writes rows as often as the database cannot be reached and patience lasts. A try that has begun is finished even
+// when ctx is cancelled, so that the report is true.
+func (im *importer) try(ctx context.Context, rows []row) (answers []*model.Upsert, err error) {
+	inputs := make([]any, len(rows))
+	for i, r := range rows {
+		inputs[i] = r.input
+	}
 	backoff := retry.WithCappedDuration(5*time.Second, retry.NewExponential(100*time.Millisecond))
 	backoff = retry.WithMaxDuration(cmp.Or(im.cfg.Patience, DefaultPatience), backoff)
 	waiting := false
-	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
+	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 		defer cancel()
-		payload, err := im.store.UpsertCustomerIdentities(ctx, b.inputs, model.KeepValid)
-		if err == nil {
-			im.count(Report{
-				Created: payload.CreatedCount(), Updated: payload.UpdatedCount(), Unchanged: payload.UnchangedCount(),
-			}, b.end)
-			return nil
-		}
+		answers, err = im.kind.write(ctx, im.store, inputs)
 		var known *model.Error
 		if errors.As(err, &known) && known.Code == model.CodeUnavailable {
 			if !waiting {
@@ -324,9 +371,9 @@ func (im *importer) write(ctx context.Context, b *batch) error {
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("write %d rows from line %d on: %w", len(b.inputs), b.line, err)
+		return nil, fmt.Errorf("write %d rows from line %d on: %w", len(rows), rows[0].line, err)
 	}
-	return err
+	return answers, err
 }
 
 // count adds to the report and shows it.
@@ -337,5 +384,5 @@ func (im *importer) count(more Report, end int64) {
 	im.report.Updated += more.Updated
 	im.report.Unchanged += more.Unchanged
 	im.report.Failed += more.Failed
-	im.progress.show(end, im.report)
+	im.progress.show(end, fmt.Sprintf("%d rows, %d failed", im.report.Rows(), im.report.Failed))
 }

@@ -3,17 +3,15 @@ package transfer
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 )
 
-// wrapper is the member that the seed document's request wraps an identity in, and that a file of failed rows keeps
-// the row in: as JSON, or as a string where it is none.
-const wrapper = "customer_identity"
-
-// ndjsonRows reads one JSON object a line. A name that is omitted or null keeps what is known, an empty one clears it.
-type ndjsonRows struct{ in *lines }
+// ndjsonRows reads one JSON object a line. What is omitted says nothing, so that it keeps what is known.
+type ndjsonRows struct {
+	kind *kind
+	in   *lines
+}
 
 func (n *ndjsonRows) next() (row, error) {
 	l, err := n.in.nextFilled()
@@ -25,32 +23,32 @@ func (n *ndjsonRows) next() (row, error) {
 		r.fail(nil, reasonTooLong)
 		return r, nil
 	}
-	text, err := unwrap(l.text)
+	text, err := n.unwrap(l.text)
 	if err != nil {
 		r.fail(text, err.Error())
 		return r, nil
 	}
-	v, err := parseObject(text)
+	v, err := n.kind.parse(text)
 	if err != nil {
 		r.fail(text, err.Error())
 		return r, nil
 	}
-	r.check(text, v)
+	r.check(n.kind, text, v)
 	return r, nil
 }
 
 // unwrap returns the object that holds the fields.
-func unwrap(text []byte) ([]byte, error) {
-	if !bytes.Contains(text, []byte(wrapper)) {
+func (n *ndjsonRows) unwrap(text []byte) ([]byte, error) {
+	wrapper := n.kind.wrapper
+	if !bytes.Contains(text, []byte(`"`+wrapper+`"`)) {
 		return text, nil
 	}
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(text, &members) // what is no object has no members
+	members, _ := object(text) // what is no object has no members
 	if members[wrapper] == nil {
 		return text, nil
 	}
 	for name := range members {
-		if f, ok := fields[name]; name != wrapper && (!ok || f != remark) {
+		if column, _ := n.kind.column(name); name != wrapper && column != remark {
 			return text, fmt.Errorf("the row has the member %q beside %s", name, wrapper)
 		}
 	}
@@ -59,34 +57,6 @@ func unwrap(text []byte) ([]byte, error) {
 		return []byte(broken), nil
 	}
 	return members[wrapper], nil
-}
-
-func parseObject(text []byte) (*values, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil || members == nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("the row is not JSON: %w", err)
-		}
-		return nil, errors.New("the row is not a JSON object")
-	}
-	var v values
-	for name, value := range members {
-		f, ok := fields[name]
-		if !ok {
-			return nil, fmt.Errorf("the row has the unknown member %q; the members are %s", name, knownFields)
-		}
-		if f == remark {
-			continue
-		}
-		if v[f] != nil {
-			return nil, fmt.Errorf("the row has %s in both spellings", fieldNames[f])
-		}
-		if json.Unmarshal(value, &v[f]) != nil {
-			return nil, fmt.Errorf("%s must be a string", fieldNames[f])
-		}
-	}
-	return &v, nil
 }
 
 func (n *ndjsonRows) extension() string { return ".ndjson" }
@@ -101,7 +71,7 @@ func (n *ndjsonRows) failedRow(r row) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"line":` + strconv.Itoa(r.line) + `,"error":`)
 	b.Write(quote(r.reason))
-	b.WriteString(`,"` + wrapper + `":`)
+	b.WriteString(`,"` + n.kind.wrapper + `":`)
 	b.Write(text)
 	b.WriteString("}\n")
 	return b.Bytes()

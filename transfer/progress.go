@@ -16,10 +16,16 @@ const (
 	lineInterval = 5 * time.Second
 )
 
-// progress shows how far an import is: by a bar on a terminal, and elsewhere by a line now and then.
+const (
+	wholeFile  = "file"
+	wholeStore = "store"
+)
+
+// progress shows how far an import or an export is: by a bar on a terminal, and elsewhere by a line now and then.
 type progress struct {
-	out  io.Writer
-	size int64 // of the file in bytes; -1 where it is not known
+	out   io.Writer
+	whole string // what is gone through: a file by its bytes, or a store by its rows
+	size  int64  // of the whole; -1 where it is not known
 
 	mu    sync.Mutex
 	bar   *progressbar.ProgressBar // nil where out is not a terminal
@@ -27,20 +33,20 @@ type progress struct {
 	end   int64
 }
 
-func newProgress(out io.Writer, size int64) *progress {
-	p := &progress{out: out, size: size, shown: time.Now()}
+func newProgress(out io.Writer, whole string, size int64) *progress {
+	p := &progress{out: out, whole: whole, size: size, shown: time.Now()}
 	if out == nil {
 		p.out = io.Discard
 	}
 	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(out), progressbar.OptionShowBytes(true),
+		p.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(out), progressbar.OptionShowBytes(whole == wholeFile),
 			progressbar.OptionFullWidth(), progressbar.OptionSetSpinnerChangeInterval(0)) // 0: no goroutine
 	}
 	return p
 }
 
-// show is told of each batch written: where in the file it ended, and what all have come to.
-func (p *progress) show(end int64, sofar Report) {
+// show is told how much of the whole is done, and what that has come to.
+func (p *progress) show(end int64, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.end = max(p.end, end)
@@ -52,13 +58,12 @@ func (p *progress) show(end int64, sofar Report) {
 		return
 	}
 	p.shown = time.Now()
-	text := fmt.Sprintf("%d rows, %d failed", sofar.Rows(), sofar.Failed)
 	switch {
 	case p.bar != nil:
 		_ = p.bar.Set64(p.end) // a bar that cannot be drawn stops nothing
 		p.bar.Describe(text)
 	case p.size > 0:
-		fmt.Fprintf(p.out, "%s, %d %% of the file\n", text, p.end*100/p.size)
+		fmt.Fprintf(p.out, "%s, %d %% of the %s\n", text, p.end*100/p.size, p.whole)
 	default:
 		fmt.Fprintln(p.out, text)
 	}

@@ -8,87 +8,33 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	"akin/model"
 )
 
-// maxRow is the longest row, in bytes. The longest that can be written is some 4 KiB; one that is longer fails alone.
+// maxRow is the longest row, in bytes. The longest that can be written has 250 tags of 255 characters,
+// some 300 KiB; one that is longer fails alone.
 const maxRow = 1 << 20
 
-// field is a field of an input, or what a file of failed rows adds to one.
-type field int
-
-const (
-	platform field = iota
-	platformCustomerID
-	email
-	firstName
-	lastName
-	fieldCount
-	remark field = -1 // the line and the reason in a file of failed rows, which mean nothing when it comes back
-)
-
-// fieldNames are the API's names of the fields; a header must have the first required ones.
-var fieldNames = [fieldCount]string{"platform", "platformCustomerId", "email", "firstName", "lastName"}
-
-const required = email + 1
-
-// fields has every name of a field: those of the API, and those of the seed document's create-or-update request.
-var fields = map[string]field{
-	"platform":             platform,
-	"platformCustomerId":   platformCustomerID,
-	"platform_customer_id": platformCustomerID,
-	"email":                email,
-	"firstName":            firstName,
-	"first_name":           firstName,
-	"lastName":             lastName,
-	"last_name":            lastName,
-	"line":                 remark,
-	"error":                remark,
-}
-
-const knownFields = "platform, platformCustomerId, email, firstName and lastName, or their snake_case"
-
-// values are the fields of a row; nil where it does not say.
-type values [fieldCount]*string
-
-func (v *values) text(f field) string {
-	if v[f] == nil {
-		return ""
-	}
-	return *v[f]
-}
-
-// row is one row of a file: an identity to upsert, or the reason why it cannot be.
+// row is one row of a file: an object to upsert, or the reason why it cannot be.
 type row struct {
-	line int   // where it begins, from 1
-	end  int64 // the bytes of the file up to its end
+	line int    // where it begins, from 1
+	end  int64  // the bytes of the file up to its end
+	text []byte // the row as it stands in the file
 
-	input    *model.UpsertCustomerIdentityInput
-	identity *model.CustomerIdentity // what the input asks for, normalised
-
+	input  any // as the kind's write takes it
+	claims claims
 	reason string // why the row failed; empty where it did not
-	text   []byte // the row as it stands in the file; only where it failed
 }
 
+// fail gives the row its text, and the reason why it failed if it did.
 func (r *row) fail(text []byte, reason string) {
 	r.text, r.reason = bytes.Clone(text), reason
 }
 
 // check takes the row's values, or fails it with every rule that they break.
-func (r *row) check(text []byte, v *values) {
-	r.input = &model.UpsertCustomerIdentityInput{
-		Platform: v.text(platform), PlatformCustomerID: v.text(platformCustomerID), Email: v.text(email),
-		FirstName: v[firstName], LastName: v[lastName],
-	}
-	var faults []*model.UserError
-	if r.identity, faults = r.input.Check(); faults != nil {
-		reasons := make([]string, len(faults))
-		for i, f := range faults {
-			reasons[i] = f.Message
-		}
-		r.fail(text, strings.Join(reasons, "; "))
-	}
+func (r *row) check(k *kind, text []byte, v values) {
+	var faults []string
+	r.input, r.claims, faults = k.check(v)
+	r.fail(text, strings.Join(faults, "; "))
 }
 
 // rows reads a file in one of the formats.
@@ -104,7 +50,7 @@ type rows interface {
 }
 
 // openRows tells the format from the first line: NDJSON begins with {, and anything else is the header of a CSV file.
-func openRows(source io.Reader) (rows, error) {
+func openRows(k *kind, source io.Reader) (rows, error) {
 	in := &lines{reader: bufio.NewReaderSize(source, maxRow)}
 	mark, err := in.reader.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -129,11 +75,11 @@ func openRows(source io.Reader) (rows, error) {
 	case bytes.HasPrefix(text, []byte{'{'}):
 		first.text = bytes.Clone(first.text)
 		in.unread(first)
-		return &ndjsonRows{in: in}, nil
+		return &ndjsonRows{kind: k, in: in}, nil
 	case bytes.HasPrefix(text, []byte{'['}):
 		return nil, errors.New("the file is a JSON array; give one object a line (NDJSON): jq -c '.[]' does it")
 	}
-	return newCSVRows(in, first)
+	return newCSVRows(k, in, first)
 }
 
 // lines reads a text line by line, and knows where it is.
