@@ -44,7 +44,7 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			"first as text",
 			page,
 			variables{"first": "5"},
-			200, "BAD_USER_INPUT", "an Int must be a whole number", "first",
+			200, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "first",
 		},
 		{
 			"first of zero",
@@ -64,7 +64,7 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			variables{"first": 101},
 			200, "BAD_USER_INPUT", "first must be 1 to 100; it is 101", "first",
 		},
-		{"last above 100", page, variables{"last": 1 << 40}, 200, "BAD_USER_INPUT", "last must be 1 to 100", "last"},
+		{"last above 100", page, variables{"last": 1 << 40}, 200, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "last"},
 		{
 			"first beyond any number",
 			"{ customers(first: 99999999999999999999) { nodes { id } } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", "32-bit", "",

@@ -82,6 +82,17 @@ func TestRoundTrips(t *testing.T) {
 		ids = append(ids, c.ID, c.Identities.Nodes[0].ID)
 	}
 
+	const customers = `mutation ($inputs: [UpsertCustomerInput!]!) { upsertCustomers(inputs: $inputs) {
+		createdCount results { customer { identities { nodes { id } } events { nodes { id } } } } } }`
+	const events = `mutation ($inputs: [UpsertCustomerEventInput!]!) { upsertCustomerEvents(inputs: $inputs) {
+		createdCount results { customerEvent { customer { email } } } } }`
+	var customerInputs, eventInputs []map[string]any
+	for i := range 100 {
+		by := map[string]any{"email": fmt.Sprintf("shopper%d@example.com", i)} // two thirds of them known
+		customerInputs = append(customerInputs, map[string]any{"by": by, "lastName": "Doe"})
+		eventInputs = append(eventInputs, map[string]any{"customer": by, "source": "shop", "type": "t", "eventId": fmt.Sprint(i%90, i/90)})
+	}
+
 	for _, test := range []struct {
 		name, query string
 		variables   map[string]any
@@ -117,7 +128,7 @@ func TestRoundTrips(t *testing.T) {
 			"a customer by identity",
 			`{ customer(by: {identity: {platform: "woocommerce", platformCustomerId: "2"}}) { id } }`, nil, 1,
 		},
-		{"100 nodes of two types", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, map[string]any{"ids": ids}, 2},
+		{"100 nodes of two of three types", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, map[string]any{"ids": ids}, 3},
 		{"the store", `{ store { name } }`, nil, 1},
 		{
 			"an upsert that creates both",
@@ -142,6 +153,47 @@ func TestRoundTrips(t *testing.T) {
 			`mutation ($inputs: [UpsertCustomerIdentityInput!]!) { upsertCustomerIdentities(inputs: $inputs) { results { customerIdentity { customer { id } } } } }`,
 			map[string]any{"inputs": inputs},
 			2,
+		},
+		{
+			"an upsert that creates a customer",
+			`mutation { upsertCustomer(input: {by: {externalId: "C-1"}, email: "c1@example.com"}) { outcome customer { id } } }`, nil, 1,
+		},
+		{
+			"an upsert that changes nothing of a customer",
+			`mutation { upsertCustomer(input: {by: {externalId: "C-1"}, email: "c1@example.com"}) { outcome customer { id } } }`, nil, 1,
+		},
+		{
+			"an upsert that updates a customer",
+			`mutation { upsertCustomer(input: {by: {email: "c1@example.com"}, firstName: "New", ifVersion: 1}) { outcome customer { id } } }`, nil, 1,
+		},
+		{
+			"an upsert that finds a key taken",
+			`mutation { upsertCustomer(input: {by: {externalId: "C-1"}, email: "shopper1@example.com"}) { userErrors { conflictingId } } }`, nil, 1,
+		},
+		{
+			"an upsert of a customer with its identities and events",
+			`mutation { upsertCustomer(input: {by: {email: "shopper1@example.com"}, firstName: "New"}) {
+				customer { identities { nodes { customer { email } } } events { nodes { customer { email } } } } } }`, nil, 3,
+		},
+		{"a batch of customers with their identities and events", customers, map[string]any{"inputs": customerInputs}, 3},
+		{
+			"an event",
+			`mutation { upsertCustomerEvent(input: {customer: {externalId: "C-1"}, source: "s", type: "t", eventId: "1"}) { outcome } }`, nil, 1,
+		},
+		{
+			"the same event",
+			`mutation { upsertCustomerEvent(input: {customer: {externalId: "C-1"}, source: "s", type: "t", eventId: "1"}) { outcome } }`, nil, 1,
+		},
+		{
+			"a replaced event with its customer, and the customer's events and identities",
+			`mutation { upsertCustomerEvent(input: {customer: {externalId: "C-1"}, source: "s", type: "u", eventId: "1"}) {
+				outcome customerEvent { customer { events { nodes { customer { email } } } identities { nodes { id } } } } } }`, nil, 4,
+		},
+		{"a batch of events with their customers", events, map[string]any{"inputs": eventInputs}, 2},
+		{"a page of 50 customers with identities and events", `{ customers(first: 50) { nodes { id identities { nodes { id } } events { nodes { id } } } } }`, nil, 3},
+		{
+			"the same with two types of events, below nodes and edges",
+			`{ customers(first: 50) { nodes { a: events(type: "t") { nodes { id } } } edges { node { b: events(type: "u") { edges { node { customer { id } } } } a: events(type: "t") { nodes { id } } } } } }`, nil, 3,
 		},
 	} {
 		before := statements.n.Load()

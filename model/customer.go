@@ -10,8 +10,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/nyaruka/phonenumbers"
-	"golang.org/x/text/currency"
-	"golang.org/x/text/language"
 )
 
 // The bounds of a customer's properties, in code points where they are texts.
@@ -101,6 +99,7 @@ func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserErr
 	text(&c, "lastName", "last_name", emptyIsNull(in.LastName), required(MaxName))
 	set(&c, "gender", in.Gender)
 	set(&c, "account_created_at", in.AccountCreatedAt)
+	c.fault(checkTime(in.AccountCreatedAt.Value()), "accountCreatedAt")
 	set(&c, "account_status", in.AccountStatus)
 	text(&c, "defaultLanguage", "default_language", in.DefaultLanguage, normalizeLanguage)
 	text(&c, "defaultCurrency", "default_currency", in.DefaultCurrency, normalizeCurrency)
@@ -196,18 +195,23 @@ func (c *checker) tags(value graphql.Omittable[[]string]) {
 	if !ok {
 		return
 	}
-	set := make([]string, len(tags))
+	set := make([]string, 0, len(tags))
+	first := make(map[string]int, len(tags))
 	for i, tag := range tags {
-		set[i] = strings.TrimSpace(tag)
-		if _, f := required(MaxTag)(set[i]); f != nil {
-			c.fault(f, "tags", fmt.Sprint(i))
+		tag = strings.TrimSpace(tag)
+		if _, again := first[tag]; !again {
+			first[tag] = i
+			set = append(set, tag)
 		}
 	}
-	slices.Sort(set)
-	set = slices.Compact(set)
-	if len(set) > MaxTags {
+	if len(set) > MaxTags { // and nothing about each: the answer is not to be longer than the question
 		c.fault(&fault{UserErrorTooLong, fmt.Sprintf("must be at most %d; there are %d", MaxTags, len(set))}, "tags")
+		return
 	}
+	for _, tag := range set {
+		c.fault(checkRequired(tag, MaxTag), "tags", fmt.Sprint(first[tag]))
+	}
+	slices.Sort(set)
 	c.columns["tags"] = set
 }
 
@@ -247,44 +251,46 @@ func required(limit int) func(string) (string, *fault) {
 	return func(text string) (string, *fault) { return text, checkRequired(text, limit) }
 }
 
+// maxE164 is the most digits that a number of ITU-T E.164 has, country code included.
+const maxE164 = 15
+
 // normalizePhone returns the number in E.164. It takes any notation with a country code, and any number of a possible
-// length: which numbers are given out changes faster than a library's list of them.
+// length: which numbers are given out changes faster than a library's list of them. An extension has no place in E.164.
 func normalizePhone(text string) (string, *fault) {
 	if f := checkRequired(text, 64); f != nil {
 		return "", f
 	}
 	number, err := phonenumbers.Parse(text, "")
-	if err != nil || !phonenumbers.IsPossibleNumber(number) {
-		return "", &fault{UserErrorInvalid, "must be a phone number with its country code, such as +14155552671"}
+	if err != nil || phonenumbers.IsPossibleNumberWithReason(number) != phonenumbers.IS_POSSIBLE || number.GetExtension() != "" {
+		return "", &fault{UserErrorInvalid, "must be a phone number with its country code and without an extension, such as +14155552671"}
 	}
-	return phonenumbers.Format(number, phonenumbers.E164), nil
+	e164 := phonenumbers.Format(number, phonenumbers.E164)
+	if len(e164) > len("+")+maxE164 {
+		return "", &fault{UserErrorInvalid, fmt.Sprintf("must have at most %d digits", maxE164)}
+	}
+	return e164, nil
 }
 
 // normalizeLanguage returns an ISO 639-1 code in lower case.
 func normalizeLanguage(text string) (string, *fault) {
-	if _, err := language.ParseBase(text); err != nil || len(text) != 2 {
-		return "", &fault{UserErrorInvalid, "must be an ISO 639-1 code of two letters, such as en"}
-	}
-	return strings.ToLower(text), nil
+	return normalizeCode(strings.ToLower(text), languages, "an ISO 639-1 code of two letters, such as en")
 }
 
 // normalizeCurrency returns an ISO 4217 code in upper case.
 func normalizeCurrency(text string) (string, *fault) {
-	unit, err := currency.ParseISO(text)
-	if err != nil {
-		return "", &fault{UserErrorInvalid, "must be an ISO 4217 code, such as EUR"}
-	}
-	return unit.String(), nil
+	return normalizeCode(strings.ToUpper(text), currencies, "an ISO 4217 code in use, such as EUR")
 }
 
 // normalizeCountry returns an ISO 3166-1 alpha-2 code in upper case.
 func normalizeCountry(text string) (string, *fault) {
-	upper := strings.ToUpper(text)
-	region, err := language.ParseRegion(upper)
-	if err != nil || len(text) != 2 || !region.IsCountry() || region.String() != upper {
-		return "", &fault{UserErrorInvalid, "must be an ISO 3166-1 code of two letters, such as DE"}
+	return normalizeCode(strings.ToUpper(text), countries, "an ISO 3166-1 code of two letters, such as DE")
+}
+
+func normalizeCode(code string, list map[string]bool, what string) (string, *fault) {
+	if !list[code] {
+		return "", &fault{UserErrorInvalid, "must be " + what}
 	}
-	return upper, nil
+	return code, nil
 }
 
 // snakeCase is what sources and types of events and keys of properties are made of.

@@ -59,6 +59,7 @@ func (in UpsertCustomerEventInput) Check(path ...string) (*UpsertCustomerEventIn
 		}
 	}
 	c.fault(checkRequired(in.EventID, MaxEventID), "eventId")
+	c.fault(checkTime(in.OccurredAt), "occurredAt")
 	if in.Properties == nil {
 		in.Properties = Properties("{}")
 	}

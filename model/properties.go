@@ -15,8 +15,9 @@ const (
 	MaxPropertiesSize = 16 << 10 // bytes of JSON, as PostgreSQL writes it
 )
 
-// Properties is a flat JSON object: keys in snake_case, values strings, numbers or booleans. It is kept as JSON text, so
-// that a number comes out as it went in.
+// Properties is a flat JSON object, as text: keys in snake_case, values strings, numbers or booleans. A number keeps its
+// value and the digits behind its point, and loses its exponent: 1e2 comes out as 100. Through GraphQL it is first read as
+// a whole number of 64 bits or else as a double (RFC 8259, section 6), so that 0.10 comes out as 0.1.
 type Properties json.RawMessage
 
 // MarshalProperties writes properties for GraphQL.
@@ -31,8 +32,13 @@ func UnmarshalProperties(v any) (Properties, error) {
 	if !ok {
 		return nil, BadInput("", "Properties must be an object")
 	}
-	text, err := json.Marshal(object)
-	return text, err
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // six bytes for one would count against MaxPropertiesSize
+	if err := encoder.Encode(object); err != nil {
+		return nil, BadInput("", "Properties must be an object of JSON values")
+	}
+	return bytes.TrimSpace(text.Bytes()), nil
 }
 
 // Scan reads properties from a row.
@@ -56,7 +62,7 @@ func (p Properties) MarshalJSON() ([]byte, error) { return json.RawMessage(p).Ma
 // check holds properties to their rules; a null removes its key from what is known, where that can be.
 func (p Properties) check(nulls bool) *fault {
 	var values map[string]any
-	if err := json.Unmarshal(p, &values); err != nil {
+	if err := json.Unmarshal(p, &values); err != nil || values == nil {
 		return &fault{UserErrorInvalid, "must be a JSON object"}
 	}
 	if len(values) > MaxProperties {

@@ -60,11 +60,13 @@ func MarshalInt(i int) graphql.Marshaler { return graphql.MarshalInt(i) }
 func UnmarshalInt(v any) (int, error) {
 	switch v := v.(type) {
 	case int64:
-		return int(v), nil
+		if v >= math.MinInt32 && v <= math.MaxInt32 { // as GraphQL has it
+			return int(v), nil
+		}
 	case float64:
 		if v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32 {
 			return int(v), nil
 		}
 	}
-	return 0, BadInput("", "an Int must be a whole number")
+	return 0, BadInput("", "an Int must be a whole number of 32 bits")
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -75,6 +76,14 @@ func normalizePlatform(platform string) (string, *fault) {
 		}
 	}
 	return strings.ToLower(platform), nil
+}
+
+// checkTime holds an instant to the years that RFC 3339 can write and PostgreSQL can read, both in UTC.
+func checkTime(t *time.Time) *fault {
+	if t != nil && (t.UTC().Year() < 1 || t.UTC().Year() > 9999) {
+		return &fault{UserErrorInvalid, "must be in the years 1 to 9999, in UTC"}
+	}
+	return nil
 }
 
 // MaxLabel is the longest name of a store or a token, in code points.

@@ -52,6 +52,9 @@ func (s *Store) Customers(
 	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
+	if err := s.whereSettled(ctx, query, &p, by.Field == model.CustomersByUpdatedAt, by.Direction); err != nil {
+		return nil, err
+	}
 	if err := s.scan(ctx, query, p, &customers); err != nil {
 		return nil, err
 	}

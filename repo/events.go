@@ -18,7 +18,7 @@ const eventColumns = `store_id, id, customer_id, source, type, event_id, occurre
 // upsertEvents records a set of events with different keys, or replaces those that are known. It is right under races
 // as upsertMany is: a plain INSERT, and updates that look again at the row they change.
 //
-// $1 store, $2 to $13 the columns of input as arrays, $14 now.
+// $1 store, $2 to $13 the columns of input as arrays.
 const upsertEvents = `
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
@@ -37,6 +37,7 @@ WITH input AS MATERIALIZED (
         WHERE store_id = $1 AND platform = by_platform AND platform_customer_id = by_their_id
         LIMIT 1
     ) AS candidate
+    WHERE octet_length(new_properties::text) <= 16384
 ), cur AS MATERIALIZED (
     SELECT known.*, position, CASE WHEN customer_id = who AND type = new_type AND properties = new_properties
         AND occurred_at = coalesce(new_occurred, occurred_at) THEN 'UNCHANGED' END AS outcome
@@ -46,7 +47,8 @@ WITH input AS MATERIALIZED (
     ) AS known
 ), ins AS (
     INSERT INTO customer_events (` + eventColumns + `)
-    SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, $14), new_properties, new_time, new_time
+    SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, statement_timestamp()), new_properties,
+        new_time, greatest(statement_timestamp(), new_time)
     FROM input JOIN who USING (position)
     WHERE position <> ALL (ARRAY(SELECT position FROM cur))
     ORDER BY of_source COLLATE "C", of_event COLLATE "C"
@@ -59,7 +61,7 @@ WITH input AS MATERIALIZED (
 ), upd AS (
     UPDATE customer_events
     SET customer_id = who, type = new_type, occurred_at = coalesce(new_occurred, occurred_at), properties = new_properties,
-        updated_at = greatest($14, updated_at + interval '1 microsecond')
+        updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond')
     FROM input JOIN who USING (position)
     WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM locked)) AND source = of_source AND event_id = of_event
         AND NOT (customer_id = who AND type = new_type AND properties = new_properties
@@ -68,7 +70,8 @@ WITH input AS MATERIALIZED (
 )
 SELECT * FROM ins
 UNION ALL SELECT ` + eventColumns + `, outcome FROM cur WHERE outcome IS NOT NULL
-UNION ALL SELECT $1, NULL, NULL, of_source, new_type, of_event, NULL, NULL, NULL, NULL, NULL
+UNION ALL SELECT $1, NULL, NULL, of_source, new_type, of_event, NULL, NULL, NULL, NULL,
+        CASE WHEN octet_length(new_properties::text) > 16384 THEN 'TOO_LONG' ELSE 'NOT_FOUND' END
     FROM input WHERE position <> ALL (ARRAY(SELECT position FROM who))
 UNION ALL SELECT * FROM upd`
 
@@ -116,7 +119,7 @@ func (s *Store) UpsertCustomerEvents(
 type upsertedEvent struct {
 	model.CustomerEvent `bun:",extend"`
 
-	Outcome *model.UpsertOutcome `bun:"outcome"`
+	Outcome string `bun:"outcome"` // or the fault
 }
 
 // upsertEvents runs the statement for the requests.
@@ -146,7 +149,6 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 	err := scanRows(ctx, s.db, q, upsertEvents, []any{
 		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
 		s.id, ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
-		time.Now().UTC(),
 	}, &rows)
 	if err != nil {
 		return requests, err
@@ -164,16 +166,22 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 	}), errLostRace
 }
 
-// answer fills in the payload of the request; a row without an ID is for a customer that was not found.
+// answer fills in the payload of the request; a row without an ID is for an input that has a fault.
 func (u *upsertedEvent) answer(r *eventRequest) {
 	if u.ID != uuid.Nil {
-		r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{Outcome: u.Outcome}, &u.CustomerEvent
+		outcome := model.UpsertOutcome(u.Outcome)
+		r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{Outcome: &outcome}, &u.CustomerEvent
 		return
 	}
-	r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{UserErrors: []*model.UserError{{
-		Code: model.UserErrorNotFound, Field: append(slices.Clone(r.path), "customer"),
-		Message: "customer must be the key of a customer of this store",
-	}}}, nil
+	fault := &model.UserError{Code: model.UserErrorCode(u.Outcome)}
+	if fault.Code == model.UserErrorTooLong {
+		fault.Field = append(slices.Clone(r.path), "properties")
+		fault.Message = fmt.Sprintf("properties must have at most %d bytes of JSON", model.MaxPropertiesSize)
+	} else {
+		fault.Field = append(slices.Clone(r.path), "customer")
+		fault.Message = "customer must be the key of a customer of this store"
+	}
+	r.answer.Upsert, r.answer.CustomerEvent = model.Upsert{UserErrors: []*model.UserError{fault}}, nil
 }
 
 func eventID(e *model.CustomerEvent) uuid.UUID { return e.ID }

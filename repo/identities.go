@@ -46,6 +46,9 @@ func (s *Store) CustomerIdentities(
 	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
+	if err := s.whereSettled(ctx, query, &p, by.Field == model.IdentitiesByUpdatedAt, by.Direction); err != nil {
+		return nil, err
+	}
 	if err := s.scan(ctx, query, p, &identities); err != nil {
 		return nil, err
 	}

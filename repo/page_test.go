@@ -48,7 +48,7 @@ func fill(t *testing.T, url string, customers int) (*repo.Store, []*model.Custom
 	conn := connect(t, url)
 	for _, table := range []string{"customers", "customer_identities"} {
 		if _, err := conn.Exec(t.Context(), `UPDATE `+table+`
-			SET updated_at = '2026-03-09T14:02:06Z'::timestamptz + abs(hashtext(id::text) % 7) * interval '1 microsecond'`); err != nil {
+			SET updated_at = '2020-03-09T14:02:06Z'::timestamptz + abs(hashtext(id::text) % 7) * interval '1 microsecond'`); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,6 +28,8 @@ type DB struct {
 	bun    *bun.DB
 	pool   *pgxpool.Pool
 	tokens *lru.Cache[tokenHash, cachedToken]
+
+	lastSettled lastSettled
 }
 
 // Open returns the database at a PostgreSQL URL or keyword string, as pgx reads them, pool settings included; it
@@ -71,12 +73,16 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // Store returns the part of the database that belongs to the store with this ID.
-func (db *DB) Store(id uuid.UUID) *Store { return &Store{db: db.bun, id: id} }
+func (db *DB) Store(id uuid.UUID) *Store {
+	return &Store{db: db.bun, id: id, lastSettled: &db.lastSettled}
+}
 
 // Store is one store's part of the database; nothing that it does reaches another store's.
 type Store struct {
 	db *bun.DB
 	id uuid.UUID
+
+	lastSettled *lastSettled // the database's
 }
 
 // ID returns the store's ID.

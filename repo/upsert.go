@@ -23,7 +23,7 @@ const identityColumns = `store_id, id, customer_id, platform, platform_customer_
 // both tables, and SELECT before INSERT, each left an orphan in nearly every race.)
 //
 // $1 store, $2 platform, $3 its ID of the customer, $4 email, $5 normalised, $6 first and $7 last name (null keeps, an
-// empty one clears), $8 ID and $9 time of a new identity, $10 ID and $11 time of a new customer, $12 now.
+// empty one clears), $8 ID and $9 time of a new identity, $10 ID and $11 time of a new customer.
 const upsertOne = `
 WITH cur AS (
     SELECT ` + identityColumns + `,
@@ -33,7 +33,7 @@ WITH cur AS (
     WHERE store_id = $1 AND platform = $2 AND platform_customer_id = $3
 ), upd AS (
     UPDATE customer_identities
-    SET email = $4, email_normalized = $5, updated_at = greatest($12, updated_at + interval '1 microsecond'),
+    SET email = $4, email_normalized = $5, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond'),
         first_name = CASE WHEN $6::text IS NULL THEN first_name ELSE nullif($6, '') END,
         last_name = CASE WHEN $7::text IS NULL THEN last_name ELSE nullif($7, '') END
     WHERE store_id = $1 AND platform = $2 AND platform_customer_id = $3
@@ -42,7 +42,7 @@ WITH cur AS (
     RETURNING ` + identityColumns + `, 'UPDATED' AS outcome
 ), new AS (
     INSERT INTO customers (store_id, id, email, email_normalized, first_name, last_name, created_at, updated_at)
-    SELECT $1, $10, $4, $5, nullif($6, ''), nullif($7, ''), $11, $11
+    SELECT $1, $10, $4, $5, nullif($6, ''), nullif($7, ''), $11, greatest(statement_timestamp(), $11)
     WHERE NOT EXISTS (SELECT FROM cur)
     ON CONFLICT (store_id, email_normalized) DO NOTHING
     RETURNING id
@@ -53,7 +53,7 @@ WITH cur AS (
     LIMIT 1
 ), ins AS (
     INSERT INTO customer_identities (` + identityColumns + `)
-    SELECT $1, $8, cus.id, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), $9, $9 FROM cus
+    SELECT $1, $8, cus.id, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), $9, greatest(statement_timestamp(), $9) FROM cus
     RETURNING ` + identityColumns + `, 'CREATED' AS outcome
 )
 SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION ALL SELECT * FROM ins`
@@ -67,7 +67,7 @@ SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION AL
 // meanwhile and a third one is updating waits for the third, and holds the customers it created. The LATERALs keep the
 // plan to the indexes when a table has no statistics yet, and the store is hidden from the planner as addHidden does.
 //
-// $1 store, $2 to $11 the columns of input as arrays, $12 now.
+// $1 store, $2 to $11 the columns of input as arrays.
 const upsertMany = `
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -89,7 +89,7 @@ WITH input AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), upd AS (
     UPDATE customer_identities
-    SET email = new_email, email_normalized = new_normalized, updated_at = greatest($12, updated_at + interval '1 microsecond'),
+    SET email = new_email, email_normalized = new_normalized, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond'),
         first_name = CASE WHEN new_first IS NULL THEN first_name ELSE nullif(new_first, '') END,
         last_name = CASE WHEN new_last IS NULL THEN last_name ELSE nullif(new_last, '') END
     FROM input
@@ -102,7 +102,8 @@ WITH input AS MATERIALIZED (
     SELECT * FROM input WHERE position <> ALL (ARRAY(SELECT position FROM cur))
 ), new AS (
     INSERT INTO customers (store_id, id, email, email_normalized, first_name, last_name, created_at, updated_at)
-    SELECT $1, new_customer_id, new_email, new_normalized, nullif(new_first, ''), nullif(new_last, ''), customer_time, customer_time
+    SELECT $1, new_customer_id, new_email, new_normalized, nullif(new_first, ''), nullif(new_last, ''), customer_time,
+        greatest(statement_timestamp(), customer_time)
     FROM (SELECT DISTINCT ON (new_normalized COLLATE "C") * FROM unknown ORDER BY new_normalized COLLATE "C", position) AS earliest
     ORDER BY new_normalized COLLATE "C"
     ON CONFLICT (store_id, email_normalized) DO NOTHING
@@ -117,7 +118,7 @@ WITH input AS MATERIALIZED (
 ), ins AS (
     INSERT INTO customer_identities (` + identityColumns + `)
     SELECT $1, identity_id, cus.id, on_platform, their_id, new_email, new_normalized,
-        nullif(new_first, ''), nullif(new_last, ''), identity_time, identity_time
+        nullif(new_first, ''), nullif(new_last, ''), identity_time, greatest(statement_timestamp(), identity_time)
     FROM unknown JOIN cus ON cus.email_normalized = new_normalized
     ORDER BY on_platform COLLATE "C", their_id COLLATE "C"
     RETURNING ` + identityColumns + `, 'CREATED' AS outcome
@@ -195,7 +196,7 @@ func (s *Store) upsertIdentity(ctx context.Context, q querier, requests []*ident
 	var rows []*upsertedIdentity
 	err := scanRows(ctx, s.db, q, upsertOne, []any{
 		s.id, w.Platform, w.PlatformCustomerID, w.Email, w.EmailNormalized, w.FirstName, w.LastName,
-		w.ID, w.CreatedAt, w.newCustomer.ID, w.newCustomer.CreatedAt, time.Now().UTC(),
+		w.ID, w.CreatedAt, w.newCustomer.ID, w.newCustomer.CreatedAt,
 	}, &rows)
 	if err != nil {
 		return requests, err
@@ -233,7 +234,6 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		// Planned anew each time, for the tables as they are: a plan kept from when they were empty would read them whole.
 		pgx.QueryExecModeCacheDescribe,
 		s.id, platforms, theirIDs, emails, normalized, firstNames, lastNames, ids, times, customerIDs, customerTimes,
-		time.Now().UTC(),
 	}, &rows)
 	if err != nil {
 		return requests, err

@@ -27,7 +27,7 @@ const customerColumns = `store_id, id, ` + mutableColumns + `, version, created_
 // and the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two
 // changes at once neither is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
 //
-// $1 store, $2 to $11 the columns of input as arrays, $12 now.
+// $1 store, $2 to $11 the columns of input as arrays.
 const upsertCustomers = `
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::jsonb[], $3::jsonb[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -54,6 +54,7 @@ WITH input AS MATERIALIZED (
         SELECT 'email', id FROM customers WHERE store_id = $1 AND email_normalized = change ->> 'email_normalized'
     ) AS holder
     WHERE id IS DISTINCT FROM (found.customer).id
+    ORDER BY input.position, field DESC
 ), verdict AS MATERIALIZED (
     SELECT input.*, customer, changed, field, taken.id AS conflicting_id, CASE
         WHEN (customer).id IS NULL AND coalesce(if_version::text, by_id::text, by_platform) IS NOT NULL THEN 'NOT_FOUND'
@@ -71,7 +72,7 @@ WITH input AS MATERIALIZED (
     INSERT INTO customers (` + customerColumns + `)
     SELECT $1, new_id, external_id, email, email_normalized, phone_number, first_name, last_name, gender,
         account_created_at, account_status, default_language, default_currency, coalesce(tags, '{}'), address,
-        accepts_email_marketing, accepts_sms_marketing, coalesce(properties, '{}'), 1, new_time, new_time
+        accepts_email_marketing, accepts_sms_marketing, coalesce(properties, '{}'), 1, new_time, greatest(statement_timestamp(), new_time)
     FROM verdict CROSS JOIN LATERAL (SELECT (changed).*) AS row
     WHERE fault IS NULL AND (customer).id IS NULL
     ORDER BY email_normalized COLLATE "C", external_id COLLATE "C"
@@ -84,7 +85,7 @@ WITH input AS MATERIALIZED (
 ), upd AS (
     UPDATE customers
     SET (` + mutableColumns + `) = (SELECT ` + mutableColumns + ` FROM customer_changed(customers, change)),
-        version = version + 1, updated_at = greatest($12, updated_at + interval '1 microsecond')
+        version = version + 1, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond')
     FROM verdict
     WHERE store_id = $1 AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
         AND fault IS NULL AND (if_version IS NULL OR if_version = version)
@@ -183,7 +184,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 	var rows []*upsertedCustomer
 	err := scanRows(ctx, s.db, q, upsertCustomers, []any{
 		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
-		s.id, changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times, time.Now().UTC(),
+		s.id, changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
 	}, &rows)
 	if err != nil {
 		return requests, err
@@ -212,7 +213,7 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 		r.answer.Customer = &u.Customer
 		return
 	}
-	fault := &model.UserError{Code: model.UserErrorCode(*u.Fault), Field: r.path, ConflictingID: u.ConflictingID}
+	fault := &model.UserError{Code: model.UserErrorCode(*u.Fault), Field: r.path}
 	at := func(field string) []string { return append(slices.Clone(r.path), field) }
 	switch fault.Code {
 	case model.UserErrorNotFound:
@@ -221,6 +222,7 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 		fault.Field = at("ifVersion")
 		fault.Message = fmt.Sprintf("ifVersion must be the customer's version, which is %d now", u.Version)
 	case model.UserErrorTaken:
+		fault.ConflictingID = u.ConflictingID
 		fault.Field, fault.Message = at(*u.Field), *u.Field+" must be the customer's alone; another customer has it"
 	case model.UserErrorDuplicateInBatch:
 		fault.Message = "the customer is that of an earlier input"
