@@ -277,7 +277,9 @@ func TestUpsertCustomer(t *testing.T) {
 		{"the version that it has", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byExternalID("jane"), setName, version(1))
 		}, "UPDATED jane Jane@Doe.com New"},
-		{"another version", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), setName, version(2)) }, "VERSION_CONFLICT ifVersion"},
+		{"another version", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byExternalID("jane"), setName, version(2))
+		}, "VERSION_CONFLICT ifVersion"},
 		{"another version, though nothing is new", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), version(0)) }, "VERSION_CONFLICT ifVersion"},
 		{"another version and a key of another customer", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byExternalID("jane"), setID("eve"), version(2))
@@ -286,12 +288,18 @@ func TestUpsertCustomer(t *testing.T) {
 		{"the keys that it has", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byExternalID("jane"), setID("jane"), setEmail("Jane@Doe.com"))
 		}, "UNCHANGED jane Jane@Doe.com Jane"},
-		{"its own email in another spelling", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), setEmail("jane@doe.com")) }, "UPDATED jane jane@doe.com Jane"},
+		{"its own email in another spelling", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byExternalID("jane"), setEmail("jane@doe.com"))
+		}, "UPDATED jane jane@doe.com Jane"},
 		{"new keys", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byExternalID("jane"), setID("j"), setEmail("j@doe.com"))
 		}, "UPDATED j j@doe.com Jane"},
-		{"no keys", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), clearID, clearEmail) }, "UPDATED - - Jane"},
-		{"another's email", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), setEmail("BOB@example.com")) }, "TAKEN email bob"},
+		{"no keys", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byExternalID("jane"), clearID, clearEmail)
+		}, "UPDATED - - Jane"},
+		{"another's email", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byExternalID("jane"), setEmail("BOB@example.com"))
+		}, "TAKEN email bob"},
 		{"another's externalId", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), setID("eve")) }, "TAKEN externalId eve"},
 		{"two keys of two others", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byExternalID("jane"), setID("eve"), setEmail("bob@example.com"))
@@ -302,7 +310,9 @@ func TestUpsertCustomer(t *testing.T) {
 		{"another's externalId for a new customer", func(*model.Customer) *model.UpsertCustomerInput {
 			return change(byEmail("n@example.com"), setID("eve"))
 		}, "TAKEN externalId eve"},
-		{"its other key, found by the one", func(*model.Customer) *model.UpsertCustomerInput { return change(byEmail("jane@doe.com"), setID("jane")) }, "UNCHANGED jane Jane@Doe.com Jane"},
+		{"its other key, found by the one", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byEmail("jane@doe.com"), setID("jane"))
+		}, "UNCHANGED jane Jane@Doe.com Jane"},
 		{"two keys in by", func(*model.Customer) *model.UpsertCustomerInput {
 			return &model.UpsertCustomerInput{By: model.CustomerKey{ExternalID: ptr("a"), Email: ptr("a@b.cd")}}
 		}, "INVALID by"},
