@@ -78,3 +78,23 @@ func TestImportPutsFailedEventsIntoAFileThatCanBeMended(t *testing.T) {
 	report = mustImport(t, store, transfer.ImportConfig{Kind: transfer.Events, File: write(t, "mended.csv", mended)})
 	wantReport(t, report, transfer.Report{Created: 3})
 }
+
+func TestImportPutsFailedEventsOfNDJSONIntoAFileThatFailsInTheSameWay(t *testing.T) {
+	t.Parallel()
+	store := withJane(t)
+	file := write(t, "events.ndjson", `{"email":"nobody@doe.com","source":"s","type":"t","eventId":"1"}`+"\n"+`{"customer":"jane"}`)
+	const unknown = `"error":"customer must be the key of a customer of this store","customer_event":` +
+		`{"email":"nobody@doe.com","source":"s","type":"t","eventId":"1"}}` + "\n"
+	for range 2 {
+		report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Events, File: file})
+		wantReport(t, report, transfer.Report{Failed: 2})
+		file = report.FailedFile
+		text := read(t, file)
+		if !strings.Contains(text, unknown) || !strings.Contains(text, `"error":"customer must be an object","customer_event":{"customer":"jane"}}`) {
+			t.Errorf("the failed rows are\n%s", text)
+		}
+	}
+	mended := strings.NewReplacer("nobody@doe.com", "jane@doe.com", `{"customer":"jane"}`, `{"customer":{"email":"jane@doe.com"},"source":"s","type":"t","eventId":"2"}`)
+	file = write(t, "mended.ndjson", mended.Replace(read(t, file)))
+	wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: transfer.Events, File: file}), transfer.Report{Created: 2})
+}
