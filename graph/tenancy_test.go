@@ -71,7 +71,7 @@ func said(a answer) string {
 	return string(a.Data) + strings.Join(errs, "\n")
 }
 
-// fill writes identities that share nothing with those of another prefix.
+// fill writes identities, customers and events that share nothing with those of another prefix.
 func fill(t *testing.T, a *api, prefix string) {
 	t.Helper()
 	for i := range 3 {
@@ -81,7 +81,23 @@ func fill(t *testing.T, a *api, prefix string) {
 				"email": fmt.Sprintf("%s%d@example.com", prefix, i/2), "firstName": prefix + "-first", "lastName": prefix + "-last",
 			}})
 	}
+	for i := range 2 {
+		a.must(t, nil, `mutation ($input: UpsertCustomerInput!) { upsertCustomer(input: $input) { userErrors { message } } }`,
+			map[string]any{"input": map[string]any{
+				"by": map[string]any{"email": fmt.Sprintf("%s%d@example.com", prefix, i)}, "externalId": fmt.Sprintf("%s-external-%d", prefix, i),
+				"phoneNumber": fmt.Sprintf("+1415555%04d", phoneOf(prefix)+i), "tags": []string{prefix + "-tag"}, "accountStatus": "ENABLED",
+				"address": map[string]any{"city": prefix + "-city"}, "properties": map[string]any{prefix + "_key": prefix + "-value"},
+			}})
+		a.must(t, nil, `mutation ($input: UpsertCustomerEventInput!) { upsertCustomerEvent(input: $input) { userErrors { message } } }`,
+			map[string]any{"input": map[string]any{
+				"customer": map[string]any{"externalId": fmt.Sprintf("%s-external-%d", prefix, i)}, "source": prefix + "_source",
+				"type": prefix + "_type", "eventId": fmt.Sprintf("%s-event-%d", prefix, i),
+			}})
+	}
 }
+
+// phoneOf returns the last digits of the phone numbers of a prefix.
+func phoneOf(prefix string) int { return len(prefix) * 100 }
 
 // secretsOf reads a store's own values through its own token, among them a cursor of every list in every order.
 func secretsOf(t *testing.T, a *api) secrets {
@@ -92,14 +108,20 @@ func secretsOf(t *testing.T, a *api) secrets {
 			Nodes []struct {
 				ID, Platform, PlatformCustomerID, Email, FirstName, CreatedAt string
 				Customer                                                      struct {
-					ID         string
-					Identities struct{ PageInfo struct{ EndCursor string } }
+					ID, ExternalID, PhoneNumber string
+					Tags                        []string
+					Identities                  struct{ PageInfo struct{ EndCursor string } }
+					Events                      struct {
+						Nodes    []struct{ ID, Source, Type, EventID string }
+						PageInfo struct{ EndCursor string }
+					}
 				}
 			}
 		}
 	}
 	a.must(t, &got, `{ store { id name } customerIdentities { nodes {
-		id platform platformCustomerId email firstName createdAt customer { id identities { pageInfo { endCursor } } } } } }`, nil)
+		id platform platformCustomerId email firstName createdAt customer { id externalId phoneNumber tags
+		identities { pageInfo { endCursor } } events { nodes { id source type eventId } pageInfo { endCursor } } } } } }`, nil)
 	s := secrets{"ID": {got.Store.ID}, "name": {got.Store.Name}}
 	for _, i := range got.CustomerIdentities.Nodes {
 		s["ID"] = append(s["ID"], i.ID, i.Customer.ID)
@@ -108,7 +130,16 @@ func secretsOf(t *testing.T, a *api) secrets {
 		s["email"] = append(s["email"], i.Email)
 		s["name"] = append(s["name"], i.FirstName)
 		s["key"] = append(s["key"], fmt.Sprintf(`{platform: %q, platformCustomerId: %q}`, i.Platform, i.PlatformCustomerID))
-		s["cursor"] = append(s["cursor"], i.Customer.Identities.PageInfo.EndCursor)
+		s["cursor"] = append(s["cursor"], i.Customer.Identities.PageInfo.EndCursor, i.Customer.Events.PageInfo.EndCursor)
+		s["externalId"] = append(s["externalId"], i.Customer.ExternalID)
+		s["externalIds"] = append(s["externalIds"], i.Customer.ExternalID)
+		s["phoneNumber"] = append(s["phoneNumber"], i.Customer.PhoneNumber)
+		s["tags"] = append(s["tags"], i.Customer.Tags...)
+		for _, e := range i.Customer.Events.Nodes {
+			s["ID"] = append(s["ID"], e.ID)
+			s["type"] = append(s["type"], e.Type)
+			s["name"] = append(s["name"], e.Source, e.EventID)
+		}
 	}
 	for list, fields := range map[string][]string{
 		"customers":          {"CREATED_AT", "UPDATED_AT", "EMAIL", "LAST_NAME"},
@@ -134,6 +165,10 @@ func unknownLike(kind, value string, i int) string {
 		return fmt.Sprintf("0190a000-0000-7000-8000-%012d", i)
 	case "email":
 		return fmt.Sprintf("nobody%d@example.com", i)
+	case "phoneNumber":
+		return fmt.Sprintf("+493012345%d", i)
+	case "type":
+		return fmt.Sprintf("nothing_%d", i)
 	case "key":
 		return fmt.Sprintf(`{platform: "nobody", platformCustomerId: "%d"}`, i)
 	case "cursor":
@@ -257,7 +292,8 @@ func everything(schema *ast.Schema, of *ast.Definition, depth int) string {
 // writeWithTheirKeys upserts with the other store's keys: each is new here, and nothing changes there.
 func writeWithTheirKeys(t *testing.T, a, other *api) {
 	t.Helper()
-	const all = `{ store { id } customers { totalCount nodes { id email firstName updatedAt identities { nodes { id email firstName updatedAt } } } } }`
+	const all = `{ store { id } customers { totalCount nodes { id externalId email firstName tags version updatedAt
+		identities { nodes { id email firstName updatedAt } } events { nodes { id type properties updatedAt } } } } }`
 	before := other.query(t, all, nil).body
 	for i := range 3 {
 		var got struct {
@@ -270,6 +306,54 @@ func writeWithTheirKeys(t *testing.T, a, other *api) {
 			}})
 		if got.UpsertCustomerIdentity.Outcome != "CREATED" {
 			t.Errorf("an identity with the other store's key is %s here, want CREATED", got.UpsertCustomerIdentity.Outcome)
+		}
+	}
+	var theirs struct {
+		Customers struct {
+			Nodes []struct {
+				ID     string
+				Events struct{ Nodes []struct{ ID string } }
+			}
+		}
+	}
+	other.must(t, &theirs, `{ customers { nodes { id events { nodes { id } } } } }`, nil)
+	for _, c := range []struct {
+		by   map[string]any
+		want string
+	}{
+		{map[string]any{"externalId": "theirs-external-0"}, "CREATED"},
+		{map[string]any{"externalId": "theirs-external-1"}, "CREATED"},
+		{map[string]any{"email": "theirs0@example.com"}, "UPDATED"}, // of the customer that the identity has just made here
+		{map[string]any{"id": theirs.Customers.Nodes[0].ID}, "NOT_FOUND"},
+		{map[string]any{"identity": map[string]any{"platform": "theirs-platform", "platformCustomerId": "theirs-id-0"}}, "UNCHANGED"},
+		{map[string]any{"identity": map[string]any{"platform": "theirs-platform", "platformCustomerId": "theirs-id-9"}}, "NOT_FOUND"},
+	} {
+		type payload struct {
+			Outcome    string
+			UserErrors []struct{ Code string }
+		}
+		var got struct{ UpsertCustomer, UpsertCustomerEvent payload }
+		said := func(p payload) string {
+			for _, e := range p.UserErrors {
+				return e.Code
+			}
+			return p.Outcome
+		}
+		a.must(t, &got, `mutation ($input: UpsertCustomerInput!) { upsertCustomer(input: $input) { outcome userErrors { code } } }`,
+			map[string]any{"input": map[string]any{"by": c.by, "firstName": "mine", "tags": []string{"mine"}}})
+		if said(got.UpsertCustomer) != c.want {
+			t.Errorf("upsertCustomer by the other store's %v is %s here, want %s", c.by, said(got.UpsertCustomer), c.want)
+		}
+		a.must(t, &got, `mutation ($input: UpsertCustomerEventInput!) { upsertCustomerEvent(input: $input) { outcome userErrors { code } } }`,
+			map[string]any{"input": map[string]any{
+				"customer": c.by, "source": "theirs_source", "type": "mine", "eventId": "theirs-event-" + fmt.Sprint(c.by),
+			}})
+		want := "CREATED"
+		if c.want == "NOT_FOUND" {
+			want = c.want
+		}
+		if said(got.UpsertCustomerEvent) != want {
+			t.Errorf("upsertCustomerEvent of the other store's %v is %s here, want %s", c.by, said(got.UpsertCustomerEvent), want)
 		}
 	}
 	if after := other.query(t, all, nil).body; after != before {
