@@ -53,7 +53,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-var instant = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
+// instant is one that the run makes; those before 2024 are the operations' own.
+var instant = regexp.MustCompile(`20(?:2[4-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
 
 // mask numbers what differs from run to run.
 type mask struct {
