@@ -77,14 +77,17 @@ func TestCustomerValues(t *testing.T) {
 		{
 			"an address keeps its lines to the letter and drops the blank ones",
 			UpsertCustomerInput{Address: given(Address{Address1: new(" Main St "), Address2: new(""), City: new(" "), Zip: &long})},
-			"address", Address{Address1: new(" Main St "), Zip: &long},
+			"address",
+			Address{Address1: new(" Main St "), Zip: &long},
 		},
 		{"an address of blank lines is none", UpsertCustomerInput{Address: given(Address{City: new(" ")})}, "address", nil},
 		{"an address of nothing is none", UpsertCustomerInput{Address: given(Address{})}, "address", nil},
 		{"a long line of an address", UpsertCustomerInput{Address: given(Address{State: new(long + "x")})}, "", "TOO_LONG address.state"},
 		{"a number in an address", UpsertCustomerInput{Address: given(Address{PhoneNumber: new("+49 30 123456")})}, "address", Address{PhoneNumber: new("+4930123456")}},
 		{
-			"every fault of an address", UpsertCustomerInput{Address: given(Address{Zip: new("\x00"), PhoneNumber: new("1"), CountryCode: new("1")})}, "",
+			"every fault of an address",
+			UpsertCustomerInput{Address: given(Address{Zip: new("\x00"), PhoneNumber: new("1"), CountryCode: new("1")})},
+			"",
 			"INVALID address.countryCode, INVALID address.phoneNumber, INVALID address.zip",
 		},
 

@@ -53,6 +53,7 @@ func (m *mirror) sweep(ctx context.Context) error {
 const micros = "2006-01-02T15:04:05.000000Z"
 
 func mirrorOfCustomers(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror {
+	t.Helper()
 	order := &model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}
 	return &mirror{
 		name: "customers", copied: map[uuid.UUID]string{}, seen: map[string]bool{},
@@ -74,6 +75,7 @@ func mirrorOfCustomers(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror 
 }
 
 func mirrorOfIdentities(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror {
+	t.Helper()
 	order := &model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}
 	return &mirror{
 		name: "identities", copied: map[uuid.UUID]string{}, seen: map[string]bool{},
