@@ -247,7 +247,7 @@ func (c *checker) address(value graphql.Omittable[*AddressInput]) {
 }
 
 // required returns a rule for what must not be blank, and is kept as it is.
-func required(limit int) func(string) (string, *fault) {
+func required(limit int) func(string) (string, *fault) { //nolint:unparam // the limits are equal by chance
 	return func(text string) (string, *fault) { return text, checkRequired(text, limit) }
 }
 
