@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // explainer has PostgreSQL explain every statement just before it runs, for its own parameters and undone at once, while
@@ -34,7 +34,7 @@ type plan struct {
 }
 
 func (e *explainer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if !e.on || data.SQL == "begin" || data.SQL == "commit" || strings.HasPrefix(data.SQL, "--") {
+	if !e.on || data.SQL == "begin" || data.SQL == "commit" || data.SQL == "rollback" || strings.HasPrefix(data.SQL, "--") {
 		return ctx
 	}
 	e.on = false // what follows is the explainer's own
@@ -92,14 +92,25 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 	if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode); err != nil {
 		return plan{}, err
 	}
+	described, err := tx.Prepare(ctx, "", sql)
+	if err != nil {
+		return plan{}, err
+	}
 	args, places := slices.Clone(args), make([]string, len(args))
 	for i := range args {
 		places[i] = fmt.Sprintf("$%d", i+1)
-		if ids, ok := args[i].([]uuid.UUID); ok { // which the simple protocol cannot write
-			args[i] = strings.Fields(strings.Trim(fmt.Sprint(ids), "[]"))
+		text, err := conn.TypeMap().Encode(described.ParamOIDs[i], pgtype.TextFormatCode, args[i], nil)
+		if err != nil {
+			return plan{}, err
+		}
+		if args[i] = nil; text != nil {
+			args[i] = string(text)
 		}
 	}
-	execute := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE %s (%s)", name, strings.Join(places, ", "))
+	execute := "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE " + name
+	if len(places) > 0 {
+		execute += " (" + strings.Join(places, ", ") + ")"
+	}
 	var text string
 	if err := tx.QueryRow(ctx, execute, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text); err != nil {
 		return plan{}, err

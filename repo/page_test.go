@@ -17,8 +17,8 @@ import (
 	"akin/repo/repotest"
 )
 
-// fill writes customers with one to three identities each, with ties in all that a page can be sorted by, and a second
-// store with the same, which no page may show.
+// fill writes customers with one to three identities each, with ties in all that a page can be sorted by, a quarter of
+// them without an email, and a second store with the same, which no page may show.
 func fill(t *testing.T, url string, customers int) (*repo.Store, []*model.Customer, []*model.CustomerIdentity) {
 	t.Helper()
 	db := open(t, url, nil)
@@ -52,6 +52,14 @@ func fill(t *testing.T, url string, customers int) (*repo.Store, []*model.Custom
 			t.Fatal(err)
 		}
 	}
+	run(t, conn, `UPDATE customers
+		SET email = CASE WHEN kept THEN email END, email_normalized = CASE WHEN kept THEN email_normalized END,
+			external_id = CASE WHEN hash % 2 = 0 THEN 'E-' || id END, phone_number = CASE WHEN hash % 3 = 0 THEN '+1415555000' || hash % 7 END,
+			account_status = (ARRAY['ENABLED', 'DISABLED', 'INVITED', NULL])[1 + hash % 4],
+			tags = (ARRAY['{}', '{a}', '{a,b}', '{b,"c, d"}'])[1 + hash % 4]::text[]
+		FROM (SELECT id AS of, abs(hashtext(id::text)::bigint) AS hash, hashtext(id::text) % 4 <> 0 OR email LIKE 'Customer7@%' AS kept
+			FROM customers) AS each
+		WHERE of = id`)
 	return store, everyCustomer(t, store), everyIdentity(t, store)
 }
 
@@ -131,7 +139,7 @@ func identityID(i *model.CustomerIdentity) uuid.UUID { return i.ID }
 var customerValues = map[model.CustomerOrderField]func(*model.Customer) string{
 	model.CustomersByCreatedAt: func(*model.Customer) string { return "" }, // IDs are in the order of creation
 	model.CustomersByUpdatedAt: func(c *model.Customer) string { return c.UpdatedAt.Format(microseconds) },
-	model.CustomersByEmail:     func(c *model.Customer) string { return *c.EmailNormalized },
+	model.CustomersByEmail:     func(c *model.Customer) string { return deref(c.EmailNormalized) },
 	model.CustomersByLastName:  func(c *model.Customer) string { return deref(c.LastName) },
 }
 
@@ -152,7 +160,8 @@ func read[T any](c model.Connection[T], id func(*T) uuid.UUID) (ids []uuid.UUID,
 }
 
 func customerList(ctx context.Context, store *repo.Store, filter *model.CustomerFilter, by *model.CustomerOrder, want []uuid.UUID) list {
-	return list{fmt.Sprintf("customers by %s %s", by.Field, by.Direction), want,
+	return list{
+		fmt.Sprintf("customers by %s %s", by.Field, by.Direction), want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.Customers(ctx, filter, by, args)
 			if err != nil {
@@ -160,11 +169,13 @@ func customerList(ctx context.Context, store *repo.Store, filter *model.Customer
 			}
 			ids, cursors, info := read(page.Connection, customerID)
 			return ids, cursors, info, nil
-		}}
+		},
+	}
 }
 
 func identityList(ctx context.Context, store *repo.Store, filter *model.CustomerIdentityFilter, by *model.CustomerIdentityOrder, want []uuid.UUID) list {
-	return list{fmt.Sprintf("identities by %s %s", by.Field, by.Direction), want,
+	return list{
+		fmt.Sprintf("identities by %s %s", by.Field, by.Direction), want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.CustomerIdentities(ctx, filter, by, args)
 			if err != nil {
@@ -172,7 +183,8 @@ func identityList(ctx context.Context, store *repo.Store, filter *model.Customer
 			}
 			ids, cursors, info := read(page.Connection, identityID)
 			return ids, cursors, info, nil
-		}}
+		},
+	}
 }
 
 // lists returns every list of a filled store in every order.
@@ -190,7 +202,8 @@ func lists(ctx context.Context, store *repo.Store, customers []*model.Customer, 
 	of := customers[0].ID
 	mine := func(i *model.CustomerIdentity) bool { return i.CustomerID == of }
 	want := sorted(identities, mine, identityID, identityValues[model.IdentitiesByCreatedAt], model.Ascending)
-	return append(all, list{"identities of a customer", want,
+	return append(all, list{
+		"identities of a customer", want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.IdentityPage(of, nil, args)
 			if err != nil {
@@ -202,7 +215,8 @@ func lists(ctx context.Context, store *repo.Store, customers []*model.Customer, 
 			}
 			ids, cursors, info := read(pages[page].Connection, identityID)
 			return ids, cursors, info, nil
-		}})
+		},
+	})
 }
 
 func TestPagesVisitEverythingOnceInOrder(t *testing.T) {

@@ -66,6 +66,13 @@ func pages(middle *string) map[string]model.PageArgs {
 	return map[string]model.PageArgs{"first": {First: ptr(50)}, "before the half": {Last: ptr(50), Before: middle}}
 }
 
+func externalIDs(n int) (ids []string) {
+	for i := range 100 {
+		ids = append(ids, fmt.Sprint("ERP-", n/100*i))
+	}
+	return ids
+}
+
 func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	filters := map[string]*model.CustomerFilter{
 		"all":                {},
@@ -73,7 +80,28 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 		"a common platform":  {Platform: ptr("woocommerce")},
 		"a rare platform":    {Platform: ptr("rare")},
 		"an absent platform": {Platform: ptr("absent")},
-		"a rare platform, updated in the newer half": {Platform: ptr("rare"), UpdatedAt: ranges(n)["the newer half"]},
+		"100 external IDs":   {ExternalIDs: externalIDs(n)},
+		"a phone number":     {PhoneNumber: ptr(fmt.Sprintf("+1415%d", 1_000_000+n/2))},
+		"a common tag":       {Tags: []string{"newsletter"}},
+		"a rarer tag":        {Tags: []string{"tag 8"}},
+		"two tags":           {Tags: []string{"newsletter", "rare"}},
+		"an absent tag":      {Tags: []string{"absent"}},
+		"a common status":    {AccountStatus: []model.AccountStatus{model.AccountEnabled}},
+		"a rarer status":     {AccountStatus: []model.AccountStatus{model.AccountDisabled}},
+		"a rare status":      {AccountStatus: []model.AccountStatus{model.AccountDeclined}},
+		"an absent status":   {AccountStatus: []model.AccountStatus{model.AccountInvited}},
+		"two statuses":       {AccountStatus: []model.AccountStatus{model.AccountDeclined, model.AccountEnabled}},
+		"a common fragment":  {Search: ptr("Example")},
+		"a fragment of few":  {Search: ptr("cust_123")},
+		"a rare fragment":    {Search: ptr("deadb")},
+		"an absent fragment": {Search: ptr("absent")},
+		"a fragment that no trigram leads to without the key": {Search: ptr("Ж-Ж")},
+		"a rare tag, updated in the newer half":               {Tags: []string{"rare"}, UpdatedAt: ranges(n)["the newer half"]},
+		"a common tag, updated among the newest":              {Tags: []string{"newsletter"}, UpdatedAt: ranges(n)["the newest"]},
+		"a common platform, created in a narrow range":        {Platform: ptr("woocommerce"), CreatedAt: ranges(n)["a narrow range"]},
+		"a common platform, created in the newer half":        {Platform: ptr("woocommerce"), CreatedAt: ranges(n)["the newer half"]},
+		"a rare platform, created in the newer half":          {Platform: ptr("rare"), CreatedAt: ranges(n)["the newer half"]},
+		"a rare platform, updated in the newer half":          {Platform: ptr("rare"), UpdatedAt: ranges(n)["the newer half"]},
 	}
 	for name, r := range ranges(n) {
 		filters["created in "+name] = &model.CustomerFilter{CreatedAt: r}
@@ -181,7 +209,8 @@ func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
 
 func explainUpserts(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	known, err := store.CustomerIdentity(ctx, model.CustomerIdentityKey{
-		PlatformIdentity: &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "cust_2"}})
+		PlatformIdentity: &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "cust_2"},
+	})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ const (
 var largeStore = uuid.MustParse("00000000-0000-7000-8000-000000000000")
 
 // seed writes n customers and 1.5 n identities over 10 stores. In the large store half of the identities are on
-// "woocommerce", 10 on "rare" and the others on "shopify"; in the other stores "rare" is as common as the others. To
+// "woocommerce", 10 on "rare" and the others on "shopify"; in the other stores "rare" is as common as the others. A third
+// of the customers have an external ID, a quarter a phone number, two thirds a status and tags, 20 of them rare ones. To
 // rebuild indexes is faster, and makes PostgreSQL forget the plans that it has kept.
 func seed(t *testing.T, conn *pgx.Conn, n int, rebuild bool) {
 	t.Helper()
@@ -49,10 +50,14 @@ func seed(t *testing.T, conn *pgx.Conn, n int, rebuild bool) {
 		$$ SELECT ('00000000-0000-7000-8000-' || lpad((CASE WHEN c % 2 = 0 THEN 0 ELSE 1 + c / 2 % 9 END)::text, 12, '0'))::uuid $$`)
 	exec(`INSERT INTO stores SELECT pg_temp.store(c), 'store ' || c, now() FROM (SELECT 2 UNION ALL SELECT generate_series(1, 17, 2)) AS each (c)
 		ON CONFLICT DO NOTHING`)
-	exec(`INSERT INTO customers
+	exec(`INSERT INTO customers (store_id, id, email, email_normalized, first_name, last_name, created_at, updated_at,
+			external_id, phone_number, account_status, tags)
 		SELECT pg_temp.store(n), pg_temp.v7(milli, 0, n), md5(n::text) || '@Example.com', md5(n::text) || '@example.com', 'First',
 			CASE WHEN n % 10 < 8 THEN 'Last ' || hashint8(n) % 5000 END, to_timestamp(milli / 1000.0),
-			to_timestamp(milli / 1000.0) + abs(hashint8(n * 7) % 100000) * interval '1 second'
+			to_timestamp(milli / 1000.0) + abs(hashint8(n * 7) % 100000) * interval '1 second',
+			CASE WHEN n % 3 = 0 THEN 'ERP-' || n END, CASE WHEN n % 4 = 0 THEN '+1415' || 1000000 + n END,
+			CASE WHEN n % ($1 / 20) = 0 THEN 'DECLINED' WHEN hashint8(n * 5) % 5 = 0 THEN 'DISABLED' WHEN n % 3 < 2 THEN 'ENABLED' END,
+			CASE WHEN n % ($1 / 20) = 0 THEN '{newsletter,rare}' WHEN n % 3 < 2 THEN ARRAY['newsletter', 'tag ' || abs(hashint8(n * 3) % 50)] ELSE '{}' END
 		FROM (SELECT n, $2::bigint + n * $3::bigint AS milli FROM generate_series(1, $1::bigint) AS n) AS each`, n, seedStart, seedStep)
 	exec(`INSERT INTO customer_identities
 		SELECT pg_temp.store(c), pg_temp.v7(milli + n % 2, 1, n), pg_temp.v7(milli, 0, c),

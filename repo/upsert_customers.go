@@ -36,22 +36,22 @@ WITH input AS MATERIALIZED (
         if_version, new_id, new_time, position)
 ), found AS MATERIALIZED (
     SELECT position, known AS customer FROM input CROSS JOIN LATERAL (
-        SELECT c AS known FROM customers c WHERE store_id = $1 AND id = by_id
+        SELECT c AS known FROM customers c WHERE store_id = (SELECT $1::uuid) AND id = by_id
         UNION ALL
-        SELECT c FROM customers c WHERE store_id = $1 AND external_id = by_external_id
+        SELECT c FROM customers c WHERE store_id = (SELECT $1::uuid) AND external_id = by_external_id
         UNION ALL
-        SELECT c FROM customers c WHERE store_id = $1 AND email_normalized = by_email
+        SELECT c FROM customers c WHERE store_id = (SELECT $1::uuid) AND email_normalized = by_email
         UNION ALL
-        SELECT c FROM customer_identities i JOIN customers c ON c.store_id = $1 AND c.id = i.customer_id
-        WHERE i.store_id = $1 AND platform = by_platform AND platform_customer_id = by_their_id
+        SELECT c FROM customer_identities i JOIN customers c ON c.store_id = (SELECT $1::uuid) AND c.id = i.customer_id
+        WHERE i.store_id = (SELECT $1::uuid) AND platform = by_platform AND platform_customer_id = by_their_id
         LIMIT 1
     ) AS candidate
 ), taken AS MATERIALIZED (
     SELECT DISTINCT ON (input.position) input.position, field, id
     FROM input LEFT JOIN found ON found.position = input.position CROSS JOIN LATERAL (
-        SELECT 'externalId' AS field, id FROM customers WHERE store_id = $1 AND external_id = change ->> 'external_id'
+        SELECT 'externalId' AS field, id FROM customers WHERE store_id = (SELECT $1::uuid) AND external_id = change ->> 'external_id'
         UNION ALL
-        SELECT 'email', id FROM customers WHERE store_id = $1 AND email_normalized = change ->> 'email_normalized'
+        SELECT 'email', id FROM customers WHERE store_id = (SELECT $1::uuid) AND email_normalized = change ->> 'email_normalized'
     ) AS holder
     WHERE id IS DISTINCT FROM (found.customer).id
     ORDER BY input.position, field DESC
@@ -79,7 +79,8 @@ WITH input AS MATERIALIZED (
     RETURNING ` + customerColumns + `
 ), locked AS MATERIALIZED (
     SELECT id FROM customers
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT (customer).id FROM verdict WHERE fault IS NULL AND customer IS DISTINCT FROM changed))
+    WHERE store_id = (SELECT $1::uuid)
+        AND id = ANY (ARRAY(SELECT (customer).id FROM verdict WHERE fault IS NULL AND customer IS DISTINCT FROM changed))
     ORDER BY id
     FOR NO KEY UPDATE
 ), upd AS (
@@ -87,7 +88,7 @@ WITH input AS MATERIALIZED (
     SET (` + mutableColumns + `) = (SELECT ` + mutableColumns + ` FROM customer_changed(customers, change)),
         version = version + 1, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond')
     FROM verdict
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
+    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
         AND fault IS NULL AND (if_version IS NULL OR if_version = version)
         AND customers IS DISTINCT FROM customer_changed(customers, change)
     RETURNING position, ` + customerColumns + `

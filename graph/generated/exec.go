@@ -469,7 +469,10 @@ enum OrderDirection {
 enum CustomerOrderField {
   "When Akin created the customer."
   CREATED_AT
-  "When the customer last changed."
+  """
+  When the customer last changed. Ascending, it is the order for a mirror: read on from the last ` + "`" + `endCursor` + "`" + `, and nothing that
+  was written is lost or repeated. The list then ends about two seconds ago, or where the oldest write still at work began.
+  """
   UPDATED_AT
   "The normalised email, by code point."
   EMAIL
@@ -481,7 +484,10 @@ enum CustomerOrderField {
 enum CustomerIdentityOrderField {
   "When Akin created the identity."
   CREATED_AT
-  "When the identity last changed."
+  """
+  When the identity last changed. Ascending, it is the order for a mirror: read on from the last ` + "`" + `endCursor` + "`" + `, and nothing that
+  was written is lost or repeated. The list then ends about two seconds ago, or where the oldest write still at work began.
+  """
   UPDATED_AT
   "The platform's name, by code point."
   PLATFORM
@@ -545,6 +551,11 @@ input PlatformIdentityKey {
 
 "All conditions given must hold."
 input CustomerFilter {
+  """
+  Case-insensitive: finds a part of an email, a name, a phone number, an externalId or a platformCustomerId; at least 3
+  characters. The emails are the customer's and its identities'.
+  """
+  search: String
   "Customers with one of these IDs, at most 100."
   ids: [ID!]
   "Customers with one of these external IDs, at most 100."
@@ -6125,13 +6136,20 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ids", "externalIds", "email", "phoneNumber", "platform", "tags", "accountStatus", "createdAt", "updatedAt"}
+	fieldsInOrder := [...]string{"search", "ids", "externalIds", "email", "phoneNumber", "platform", "tags", "accountStatus", "createdAt", "updatedAt"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
 			continue
 		}
 		switch k {
+		case "search":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("search"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Search = data
 		case "ids":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ids"))
 			data, err := ec.unmarshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx, v)
