@@ -152,7 +152,8 @@ func read[T any](c model.Connection[T], id func(*T) uuid.UUID) (ids []uuid.UUID,
 }
 
 func customerList(ctx context.Context, store *repo.Store, filter *model.CustomerFilter, by *model.CustomerOrder, want []uuid.UUID) list {
-	return list{fmt.Sprintf("customers by %s %s", by.Field, by.Direction), want,
+	return list{
+		fmt.Sprintf("customers by %s %s", by.Field, by.Direction), want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.Customers(ctx, filter, by, args)
 			if err != nil {
@@ -160,11 +161,13 @@ func customerList(ctx context.Context, store *repo.Store, filter *model.Customer
 			}
 			ids, cursors, info := read(page.Connection, customerID)
 			return ids, cursors, info, nil
-		}}
+		},
+	}
 }
 
 func identityList(ctx context.Context, store *repo.Store, filter *model.CustomerIdentityFilter, by *model.CustomerIdentityOrder, want []uuid.UUID) list {
-	return list{fmt.Sprintf("identities by %s %s", by.Field, by.Direction), want,
+	return list{
+		fmt.Sprintf("identities by %s %s", by.Field, by.Direction), want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.CustomerIdentities(ctx, filter, by, args)
 			if err != nil {
@@ -172,7 +175,8 @@ func identityList(ctx context.Context, store *repo.Store, filter *model.Customer
 			}
 			ids, cursors, info := read(page.Connection, identityID)
 			return ids, cursors, info, nil
-		}}
+		},
+	}
 }
 
 // lists returns every list of a filled store in every order.
@@ -190,19 +194,21 @@ func lists(ctx context.Context, store *repo.Store, customers []*model.Customer, 
 	of := customers[0].ID
 	mine := func(i *model.CustomerIdentity) bool { return i.CustomerID == of }
 	want := sorted(identities, mine, identityID, identityValues[model.IdentitiesByCreatedAt], model.Ascending)
-	return append(all, list{"identities of a customer", want,
+	return append(all, list{
+		"identities of a customer", want,
 		func(args model.PageArgs) ([]uuid.UUID, []string, *model.PageInfo, error) {
 			page, err := store.IdentityPage(of, nil, args)
 			if err != nil {
 				return nil, nil, nil, err
 			}
-			pages, err := store.IdentityPages(ctx, []repo.IdentityPage{page})
+			pages, err := store.IdentityPages(ctx, []model.IdentityPage{page})
 			if err != nil {
 				return nil, nil, nil, err
 			}
 			ids, cursors, info := read(pages[page].Connection, identityID)
 			return ids, cursors, info, nil
-		}})
+		},
+	})
 }
 
 func TestPagesVisitEverythingOnceInOrder(t *testing.T) {
@@ -349,7 +355,7 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 func TestPageOfManyCustomersIdentities(t *testing.T) {
 	t.Parallel()
 	store, customers, identities := fill(t, repotest.URL(t), 60)
-	var pages []repo.IdentityPage
+	var pages []model.IdentityPage
 	var counts []model.IdentityList
 	for _, c := range customers {
 		for _, platform := range []*string{nil, ptr("Shopify")} {
@@ -382,7 +388,7 @@ func TestPageOfManyCustomersIdentities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = store.IdentityPages(t.Context(), []repo.IdentityPage{unknown})
+	got, err = store.IdentityPages(t.Context(), []model.IdentityPage{unknown})
 	if err != nil || got[unknown] == nil || len(got[unknown].Nodes) != 0 {
 		t.Errorf("an unknown customer has %+v, %v", got[unknown], err)
 	}
