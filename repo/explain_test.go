@@ -95,8 +95,15 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 	args, places := slices.Clone(args), make([]string, len(args))
 	for i := range args {
 		places[i] = fmt.Sprintf("$%d", i+1)
-		if ids, ok := args[i].([]uuid.UUID); ok { // which the simple protocol cannot write
+		switch ids := args[i].(type) { // which the simple protocol cannot write
+		case []uuid.UUID:
 			args[i] = strings.Fields(strings.Trim(fmt.Sprint(ids), "[]"))
+		case [][16]byte:
+			texts := make([]string, len(ids))
+			for j, id := range ids {
+				texts[j] = uuid.UUID(id).String()
+			}
+			args[i] = texts
 		}
 	}
 	execute := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE %s (%s)", name, strings.Join(places, ", "))
