@@ -97,13 +97,9 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 		places[i] = fmt.Sprintf("$%d", i+1)
 		switch ids := args[i].(type) { // which the simple protocol cannot write
 		case []uuid.UUID:
-			args[i] = strings.Fields(strings.Trim(fmt.Sprint(ids), "[]"))
+			args[i] = texts(ids)
 		case [][16]byte:
-			texts := make([]string, len(ids))
-			for j, id := range ids {
-				texts[j] = uuid.UUID(id).String()
-			}
-			args[i] = texts
+			args[i] = texts(ids)
 		}
 	}
 	execute := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE %s (%s)", name, strings.Join(places, ", "))
@@ -118,6 +114,14 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 	p := explained[0].Plan
 	p.mode, p.sql, p.text = mode, sql, text
 	return p, nil
+}
+
+func texts[ID ~[16]byte](ids []ID) []string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = uuid.UUID(id).String()
+	}
+	return texts
 }
 
 // first is for a call whose error the rows tell too.
