@@ -26,12 +26,12 @@ func normalizeEmail(email string) (string, *fault) {
 		return "", f
 	}
 	address := strings.TrimSpace(email)
-	if strings.ContainsFunc(address, isInvisible) { // RFC 6531 would let two addresses look the same
-		return "", &fault{UserErrorInvalid, "must not contain white space or invisible characters"}
-	}
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
 		return "", &fault{UserErrorInvalid, notAnAddress}
+	}
+	if strings.ContainsFunc(address[:at], isInvisible) { // RFC 6531 would let two addresses look the same
+		return "", &fault{UserErrorInvalid, "must not have white space or invisible characters before the @"}
 	}
 	domain, err := domains.ToASCII(strings.TrimSuffix(address[at+1:], "."))
 	// RFC 7085: no address lives on a domain without a dot. RFC 5321: an IP address would stand in brackets.

@@ -42,6 +42,7 @@ func TestNormalizeEmail(t *testing.T) {
 		{"GREEK VARIA is no grave accent", "a\u1fefb@doe.com", "a\u1fefb@doe.com"},
 		{"an emoji", "🦊@doe.com", "🦊@doe.com"},
 		{"right to left", "שרה@doe.com", "שרה@doe.com"},
+		{"a domain with a joiner that its script needs", "jane@نامه\u200cای.com", "jane@xn--mgba3gch31f060k.com"},
 		{"254 characters", strings.Repeat("x", 246) + "@doe.com", strings.Repeat("x", 246) + "@doe.com"},
 
 		{"255 characters", strings.Repeat("x", 247) + "@doe.com", ""},
@@ -71,6 +72,10 @@ func TestNormalizeEmail(t *testing.T) {
 		{"a quoted local part", `"jane"@doe.com`, ""},
 		{"a quoted space", `"ja ne"@doe.com`, ""},
 		{"a space", "ja ne@doe.com", ""},
+		{"a space that does not break", "ja\u00a0ne@doe.com", ""},
+		{"a space of no width", "\u200bjane@doe.com", ""},
+		{"an IP address without brackets", "jane@127.0.0.1", ""},
+		{"a number for a top-level domain", "jane@1.2", ""},
 		{"a leading dot", ".jane@doe.com", ""},
 		{"a trailing dot in the local part", "jane.@doe.com", ""},
 		{"two dots", "ja..ne@doe.com", ""},

@@ -70,8 +70,10 @@ func TestBatch(t *testing.T) {
 		{
 			"of two inputs with one key the later is a duplicate, however its platform is spelled", model.KeepValid,
 			[]*model.UpsertCustomerIdentityInput{
-				input("1", "a@doe.com"), {Platform: "Shopify", PlatformCustomerID: "1", Email: "b@doe.com"},
-				{Platform: "magento", PlatformCustomerID: "1", Email: "a@doe.com"}, input("1", "c@doe.com"),
+				input("1", "a@doe.com"),
+				{Platform: "Shopify", PlatformCustomerID: "1", Email: "b@doe.com"},
+				{Platform: "magento", PlatformCustomerID: "1", Email: "a@doe.com"},
+				input("1", "c@doe.com"),
 			},
 			[]string{"1 CREATED CREATED", "DUPLICATE_IN_BATCH inputs.1", "1 CREATED MATCHED_BY_EMAIL", "DUPLICATE_IN_BATCH inputs.3"},
 			[4]int{2, 0, 0, 2},

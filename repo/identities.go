@@ -123,21 +123,18 @@ func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 	return byID, nil
 }
 
-// IdentityPage names a page of a customer's identities.
-type IdentityPage = model.IdentityPage
-
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.
-func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (IdentityPage, error) {
+func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (model.IdentityPage, error) {
 	list := model.IdentityList{CustomerID: customerID}
 	platform, err := model.CheckPlatform("platform", platform)
 	if err != nil {
-		return IdentityPage{}, err
+		return model.IdentityPage{}, err
 	}
 	if platform != nil {
 		list.Platform = *platform
 	}
 	page, err := args.Page(s.identityScope(customerID))
-	return IdentityPage{IdentityList: list, Page: page}, err
+	return model.IdentityPage{IdentityList: list, Page: page}, err
 }
 
 func (s *Store) identityScope(customerID uuid.UUID) string {
@@ -146,9 +143,9 @@ func (s *Store) identityScope(customerID uuid.UUID) string {
 
 // IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing
 // but the customer.
-func (s *Store) IdentityPages(ctx context.Context, pages []IdentityPage) (map[IdentityPage]*model.CustomerIdentityConnection, error) {
-	connections := make(map[IdentityPage]*model.CustomerIdentityConnection, len(pages))
-	customers := map[IdentityPage][]uuid.UUID{} // by what is left of a page without its customer
+func (s *Store) IdentityPages(ctx context.Context, pages []model.IdentityPage) (map[model.IdentityPage]*model.CustomerIdentityConnection, error) {
+	connections := make(map[model.IdentityPage]*model.CustomerIdentityConnection, len(pages))
+	customers := map[model.IdentityPage][]uuid.UUID{} // by what is left of a page without its customer
 	for _, page := range pages {
 		if _, asked := connections[page]; asked { // its rows would come twice
 			continue
@@ -178,7 +175,7 @@ func (s *Store) IdentityPages(ctx context.Context, pages []IdentityPage) (map[Id
 }
 
 // identitiesOf returns the same page of the identities of each customer.
-func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page IdentityPage) (map[uuid.UUID][]*model.CustomerIdentity, error) {
+func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page model.IdentityPage) (map[uuid.UUID][]*model.CustomerIdentity, error) {
 	var p params
 	each := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, page.Platform).
 		Where("i.customer_id = customer.id")

@@ -209,7 +209,7 @@ func lists(ctx context.Context, store *repo.Store, customers []*model.Customer, 
 			if err != nil {
 				return nil, nil, nil, err
 			}
-			pages, err := store.IdentityPages(ctx, []repo.IdentityPage{page})
+			pages, err := store.IdentityPages(ctx, []model.IdentityPage{page})
 			if err != nil {
 				return nil, nil, nil, err
 			}
@@ -363,7 +363,7 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 func TestPageOfManyCustomersIdentities(t *testing.T) {
 	t.Parallel()
 	store, customers, identities := fill(t, repotest.URL(t), 60)
-	var pages []repo.IdentityPage
+	var pages []model.IdentityPage
 	var counts []model.IdentityList
 	for _, c := range customers {
 		for _, platform := range []*string{nil, ptr("Shopify")} {
@@ -396,7 +396,7 @@ func TestPageOfManyCustomersIdentities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = store.IdentityPages(t.Context(), []repo.IdentityPage{unknown})
+	got, err = store.IdentityPages(t.Context(), []model.IdentityPage{unknown})
 	if err != nil || got[unknown] == nil || len(got[unknown].Nodes) != 0 {
 		t.Errorf("an unknown customer has %+v, %v", got[unknown], err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"akin/model"
 	"akin/repo"
@@ -192,7 +191,7 @@ func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	}
 	e.check("100 nodes", manyBound, func() error { _, err := store.Nodes(ctx, ids); return err })
 	for _, platform := range []*string{nil, ptr("shopify"), ptr("rare"), ptr("absent")} {
-		var pages []repo.IdentityPage
+		var pages []model.IdentityPage
 		var lists []model.IdentityList
 		for _, c := range page.Nodes {
 			p, err := store.IdentityPage(c.ID, platform, model.PageArgs{})
@@ -249,32 +248,28 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 	if testing.Short() {
 		n = 10_000
 	}
-	const vacuum = "VACUUM (ANALYZE) customers, customer_identities"
+	const analyze = "VACUUM (ANALYZE) customers, customer_identities"
 	cases := []struct {
-		name    string
-		prepare func(t *testing.T, conn *pgx.Conn) // before the statements are used
-		fill    func(t *testing.T, conn *pgx.Conn) // and after
+		name   string
+		seeded bool     // before the statements are used, rather than after
+		before []string // then
+		after  []string // after the statements were used
 	}{
+		{name: "tables never analyzed"},
+		{name: "tables analyzed with a row or two", before: []string{analyze}},
 		{
-			"tables never analyzed", func(*testing.T, *pgx.Conn) {},
-			func(t *testing.T, conn *pgx.Conn) { seed(t, conn, n, false) },
-		},
-		{
-			"tables analyzed with a row or two", func(t *testing.T, conn *pgx.Conn) { run(t, conn, vacuum) },
-			func(t *testing.T, conn *pgx.Conn) { seed(t, conn, n, false) },
-		},
-		{
-			"a new store beside others", func(t *testing.T, conn *pgx.Conn) {
-				seed(t, conn, n, true)
-				run(t, conn, "DELETE FROM customer_identities WHERE store_id = $1 AND platform_customer_id <> '1'", largeStore)
-				run(t, conn, "DELETE FROM customers c WHERE store_id = $1 AND email <> 'jane@doe.com'", largeStore)
-				run(t, conn, vacuum)
+			name: "a new store beside others", seeded: true,
+			before: []string{
+				`DELETE FROM customer_identities i USING stores s WHERE s.id = store_id AND name = 'store 2' AND platform_customer_id <> '1'`,
+				`DELETE FROM customers c USING stores s WHERE s.id = store_id AND name = 'store 2' AND email <> 'jane@doe.com'`,
+				analyze,
 			},
-			func(t *testing.T, conn *pgx.Conn) {
-				run(t, conn, `INSERT INTO customers SELECT $1, id, email, email_normalized, first_name, last_name, created_at, updated_at
-					FROM customers WHERE store_id <> $1`, largeStore)
-				run(t, conn, `INSERT INTO customer_identities SELECT $1, id, customer_id, platform, platform_customer_id,
-					email, email_normalized, first_name, last_name, created_at, updated_at FROM customer_identities WHERE store_id <> $1`, largeStore)
+			after: []string{
+				`INSERT INTO customers SELECT s.id, c.id, email, email_normalized, first_name, last_name, c.created_at, updated_at
+				FROM customers c, stores s WHERE s.name = 'store 2' AND s.id <> store_id`,
+				`INSERT INTO customer_identities SELECT s.id, i.id, customer_id, platform, platform_customer_id, email, email_normalized,
+				first_name, last_name, i.created_at, updated_at
+				FROM customer_identities i, stores s WHERE s.name = 'store 2' AND s.id <> store_id`,
 			},
 		},
 	}
@@ -287,7 +282,12 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 			store := open(t, url+"&pool_max_conns=1", e).Store(largeStore)
 			run(t, conn, "INSERT INTO stores VALUES ($1, 'store 2', now())", largeStore)
 			all := calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity)
-			c.prepare(t, conn)
+			if c.seeded {
+				seed(t, conn, n, true)
+			}
+			for _, statement := range c.before {
+				run(t, conn, statement)
+			}
 			for range 12 {
 				for name, call := range all {
 					if err := call(t.Context(), store); err != nil {
@@ -295,7 +295,12 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 					}
 				}
 			}
-			c.fill(t, conn)
+			if !c.seeded {
+				seed(t, conn, n, false)
+			}
+			for _, statement := range c.after {
+				run(t, conn, statement)
+			}
 			for name, call := range all {
 				e.check(name, freshBound, func() error { return call(t.Context(), store) })
 			}

@@ -88,7 +88,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 		"IdentityPages": func(ctx context.Context, s *repo.Store) error {
 			page, err := s.IdentityPage(i.CustomerID, &i.Platform, model.PageArgs{})
 			if err == nil {
-				_, err = s.IdentityPages(ctx, []repo.IdentityPage{page})
+				_, err = s.IdentityPages(ctx, []model.IdentityPage{page})
 			}
 			return err
 		},
@@ -289,7 +289,7 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		}, 1},
 		{"the identities of a page of customers", func() error {
-			var pages []repo.IdentityPage
+			var pages []model.IdentityPage
 			for _, c := range page.Nodes {
 				p, err := store.IdentityPage(c.ID, nil, model.PageArgs{})
 				if err != nil {

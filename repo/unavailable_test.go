@@ -99,7 +99,7 @@ func TestLostConnections(t *testing.T) {
 	store, _ := repotest.NewStore(t, open(t, url, nil), "store")
 	conn := connect(t, url)
 	for name, call := range calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity) {
-		run(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		run(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()`)
 		for err := call(t.Context(), store); err != nil; err = call(t.Context(), store) {
 			if code(err) != model.CodeUnavailable {
 				t.Fatalf("%s: %v", name, err)
