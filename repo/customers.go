@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,8 +50,8 @@ func (s *Store) Customers(
 	var customers []*model.Customer
 	var p params
 	order := customerOrders[by.Field]
-	query, err := s.pageOfCustomers(&p, filter, order, by.Direction, page)
-	if err != nil {
+	query := s.selectCustomers(&p, filter)
+	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
 	if err := s.whereSettled(ctx, query, &p, by.Field == model.CustomersByUpdatedAt, by.Direction); err != nil {
@@ -73,65 +72,8 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 	return s.count(ctx, s.selectCustomers(&p, filter), p)
 }
 
-// pageOfCustomers narrows the customers that meet the filter to a page. Where the filter searches, it takes the page from
-// that of the customers found by their own fields and that of those found by their identities', so that each is planned
-// by how common the fragment is there: the rare found by index, the common met soon on a walk in the page's order.
-func (s *Store) pageOfCustomers(
-	p *params, f *model.CustomerFilter, order order[model.Customer], direction model.OrderDirection, page model.Page,
-) (*bun.SelectQuery, error) {
-	if f.Search == nil {
-		query := s.selectCustomers(p, f)
-		return query, order.page(query, p, direction, page)
-	}
-	others := *f
-	others.Search = nil
-	own, theirs := s.selectCustomers(p, &others), s.selectCustomers(p, &others)
-	fragment := p.add(*f.Search)
-	own.Where(searchFor("c", fragment))
-	identities := s.customersByIdentity(p, fragment)
-	if order.column == "" { // a walk through the identities of customers in turn is to begin where the page does
-		after, before := ">", "<"
-		if direction == model.Descending {
-			after, before = before, after
-		}
-		if page.After != (model.Cursor{}) {
-			identities.Where("i.customer_id "+after+" ?", p.add(page.After.ID))
-		}
-		if page.Before != (model.Cursor{}) {
-			identities.Where("i.customer_id "+before+" ?", p.add(page.Before.ID))
-		}
-	}
-	theirs.Where("c.id IN (?)", identities)
-	query := s.selectCustomers(p, &model.CustomerFilter{}).
-		Where("c.id IN ((?) UNION (?))", own.ExcludeColumn("*").Column("c.id"), theirs.ExcludeColumn("*").Column("c.id"))
-	p.planAnew = true
-	for _, q := range []*bun.SelectQuery{own, theirs, query} {
-		if err := order.page(q, p, direction, page); err != nil {
-			return nil, err
-		}
-	}
-	return query, nil
-}
-
-// searchFor is the condition that a row of the table with this alias has the fragment. See the migration.
-func searchFor(alias string, fragment bun.Safe) string {
-	return strings.NewReplacer("row", alias, "$n", string(fragment)).Replace(
-		"row.search_key LIKE '%' || search_key(search_fold($n)) || '%' AND strpos(row.search_text, search_fold($n)) > 0")
-}
-
-func (s *Store) customersByIdentity(p *params, fragment bun.Safe) *bun.SelectQuery {
-	return s.selectIdentities(p, &model.CustomerIdentityFilter{}).ExcludeColumn("*").Column("i.customer_id").
-		Where(searchFor("i", fragment))
-}
-
 func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQuery {
 	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.addHidden(s.id))
-	if f.Search != nil {
-		p.planAnew = true
-		fragment := p.add(*f.Search)
-		own := s.selectCustomers(p, &model.CustomerFilter{}).ExcludeColumn("*").Column("c.id").Where(searchFor("c", fragment))
-		query.Where("c.id IN (? UNION ALL ?)", own, s.customersByIdentity(p, fragment))
-	}
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
 	}

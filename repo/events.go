@@ -27,14 +27,14 @@ WITH input AS MATERIALIZED (
         new_occurred, new_properties, new_id, new_time, position)
 ), who AS MATERIALIZED (
     SELECT position, who FROM input CROSS JOIN LATERAL (
-        SELECT id AS who FROM customers WHERE store_id = $1 AND id = by_id
+        SELECT id AS who FROM customers WHERE store_id = (SELECT $1::uuid) AND id = by_id
         UNION ALL
-        SELECT id FROM customers WHERE store_id = $1 AND external_id = by_external_id
+        SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND external_id = by_external_id
         UNION ALL
-        SELECT id FROM customers WHERE store_id = $1 AND email_normalized = by_email
+        SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND email_normalized = by_email
         UNION ALL
         SELECT customer_id FROM customer_identities
-        WHERE store_id = $1 AND platform = by_platform AND platform_customer_id = by_their_id
+        WHERE store_id = (SELECT $1::uuid) AND platform = by_platform AND platform_customer_id = by_their_id
         LIMIT 1
     ) AS candidate
     WHERE octet_length(new_properties::text) <= 16384
@@ -43,7 +43,7 @@ WITH input AS MATERIALIZED (
         AND occurred_at = coalesce(new_occurred, occurred_at) THEN 'UNCHANGED' END AS outcome
     FROM input JOIN who USING (position) CROSS JOIN LATERAL (
         SELECT ` + eventColumns + ` FROM customer_events
-        WHERE store_id = $1 AND source = of_source AND event_id = of_event LIMIT 1
+        WHERE store_id = (SELECT $1::uuid) AND source = of_source AND event_id = of_event LIMIT 1
     ) AS known
 ), ins AS (
     INSERT INTO customer_events (` + eventColumns + `)
@@ -55,7 +55,7 @@ WITH input AS MATERIALIZED (
     RETURNING ` + eventColumns + `, 'CREATED' AS outcome
 ), locked AS MATERIALIZED (
     SELECT id FROM customer_events
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
+    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
     ORDER BY source, event_id
     FOR NO KEY UPDATE
 ), upd AS (
@@ -63,7 +63,7 @@ WITH input AS MATERIALIZED (
     SET customer_id = who, type = new_type, occurred_at = coalesce(new_occurred, occurred_at), properties = new_properties,
         updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond')
     FROM input JOIN who USING (position)
-    WHERE store_id = $1 AND id = ANY (ARRAY(SELECT id FROM locked)) AND source = of_source AND event_id = of_event
+    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM locked)) AND source = of_source AND event_id = of_event
         AND NOT (customer_id = who AND type = new_type AND properties = new_properties
             AND occurred_at = coalesce(new_occurred, occurred_at))
     RETURNING ` + eventColumns + `, 'UPDATED' AS outcome

@@ -33,48 +33,6 @@ CREATE INDEX customers_phone_number_idx ON customers (store_id, phone_number, id
 CREATE INDEX customers_account_status_idx ON customers (store_id, account_status, id) WHERE account_status IS NOT NULL;
 CREATE INDEX customers_tags_idx ON customers USING gin (tags) WHERE tags <> '{}';
 
--- Searching. search_text is what a fragment is looked for in, a field a line, folded here and never by lower() in the
--- database's own locale. search_key is the same with each character that is not a letter or a digit of ASCII put as some
--- letter of ASCII: pg_trgm, which has no trigrams of punctuation and, in the locale C, none of other alphabets, then
--- has some of every fragment of 3 characters. The key leads to the rows, the text decides.
-CREATE EXTENSION IF NOT EXISTS pg_trgm;
-
--- +goose StatementBegin
-CREATE FUNCTION search_fold(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-    IF octet_length(value) = char_length(value) THEN
-        RETURN lower(value COLLATE "C");
-    END IF;
-    RETURN translate(lower(normalize(value, NFC) COLLATE "und-x-icu"), 'ς', 'σ');
-END $$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION search_key(folded text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-    folded := translate(folded, '@._-+ !"#$%&''()*,/:;<=>?[\]^`{|}~', 'qjxzkwvfqjxzkwvfqjxzkwvfqjxzkwvfqjx');
-    IF octet_length(folded) > char_length(folded) THEN
-        folded := (SELECT string_agg(CASE WHEN ascii(c) < 128 THEN c ELSE chr(97 + ascii(c) % 26) END, '' ORDER BY n)
-            FROM unnest(string_to_array(folded, NULL)) WITH ORDINALITY AS each (c, n));
-    END IF;
-    RETURN folded;
-END $$;
--- +goose StatementEnd
-
-ALTER TABLE customers
-    ADD search_text text COLLATE "C" GENERATED ALWAYS AS (search_fold(coalesce(email, '') || E'\n' || coalesce(first_name, '')
-        || E'\n' || coalesce(last_name, '') || E'\n' || coalesce(phone_number, '') || E'\n' || coalesce(external_id, ''))) STORED,
-    ADD search_key text COLLATE "C" GENERATED ALWAYS AS (search_key(search_fold(coalesce(email, '') || E'\n' || coalesce(first_name, '')
-        || E'\n' || coalesce(last_name, '') || E'\n' || coalesce(phone_number, '') || E'\n' || coalesce(external_id, '')))) STORED;
-ALTER TABLE customer_identities
-    ADD search_text text COLLATE "C" GENERATED ALWAYS AS (search_fold(platform_customer_id || E'\n' || email)) STORED,
-    ADD search_key text COLLATE "C" GENERATED ALWAYS AS (search_key(search_fold(platform_customer_id || E'\n' || email))) STORED;
-CREATE INDEX customers_search_idx ON customers USING gin (search_key gin_trgm_ops);
-CREATE INDEX customer_identities_search_idx ON customer_identities USING gin (search_key gin_trgm_ops);
--- With the default of 100, a rare fragment that is in one of the samples would pass for one in a hundred rows.
-ALTER TABLE customers ALTER search_key SET STATISTICS 1000;
-ALTER TABLE customer_identities ALTER search_key SET STATISTICS 1000;
-
 -- customer_changed returns the customer as it is after a change: a JSON object with a member for each column that is to
 -- be set. Properties are merged key by key, and a null among them removes its key.
 -- +goose StatementBegin
@@ -108,3 +66,7 @@ CREATE TABLE customer_events (
 );
 CREATE INDEX customer_events_customer_idx ON customer_events (store_id, customer_id, occurred_at, id);
 CREATE INDEX customer_events_type_idx ON customer_events (store_id, customer_id, type, occurred_at, id);
+
+-- As for the other tables: what the planner must not conclude from one store's rows for another's.
+ALTER TABLE customer_events ALTER store_id SET (n_distinct = 1);
+ALTER TABLE customer_events SET (autovacuum_analyze_scale_factor = 0.02);
