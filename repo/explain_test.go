@@ -87,7 +87,7 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 		if _, err := conn.PgConn().Exec(ctx, "PREPARE explained AS "+sql).ReadAll(); err != nil {
 			return plan{}, err
 		}
-		defer conn.Exec(ctx, "DEALLOCATE explained")
+		defer func() { _, _ = conn.Exec(ctx, "DEALLOCATE explained") }()
 	}
 	if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode); err != nil {
 		return plan{}, err
