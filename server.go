@@ -96,10 +96,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// explain shows an operator the cause as well, which an API's caller must not see.
+// explain shows an operator what an API's caller must not see: why the database cannot be reached.
 func explain(err error) error {
 	var known *model.Error
-	if errors.As(err, &known) && known.Cause != nil {
+	if errors.As(err, &known) && known.Code == model.CodeUnavailable && known.Cause != nil {
 		return fmt.Errorf("%w: %w", err, known.Cause)
 	}
 	return err

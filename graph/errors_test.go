@@ -41,6 +41,18 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			200, "BAD_USER_INPUT", "first must not be given together with last", "first",
 		},
 		{
+			"a policy in small letters",
+			"mutation ($p: BatchErrorPolicy!) { upsertCustomerIdentities(inputs: [], onError: $p) { createdCount } }",
+			variables{"p": "reject_all"},
+			400, "BAD_USER_INPUT", "$p must be one of KEEP_VALID, REJECT_ALL", "$p",
+		},
+		{
+			"an order in small letters",
+			"query ($o: CustomerOrder) { customers(orderBy: $o) { nodes { id } } }",
+			variables{"o": map[string]any{"field": "email", "direction": "ASC"}},
+			400, "BAD_USER_INPUT", "$o.field must be one of CREATED_AT, UPDATED_AT, EMAIL, LAST_NAME", "$o.field",
+		},
+		{
 			"first as text",
 			page,
 			variables{"first": "5"},

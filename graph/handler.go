@@ -71,6 +71,7 @@ func newEndpoint(cfg Config) *endpoint {
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
 	exec.Use(&limits{documents: documents})
+	exec.Use(enumVariables{})
 	exec.SetErrorPresenter(presenter{log: cfg.Log}.present)
 	exec.SetRecoverFunc(recovered)
 	exec.AroundFields(loadAhead)

@@ -17,7 +17,7 @@ import (
 func emptyURL(t *testing.T) string {
 	t.Helper()
 	url := repotest.URL(t)
-	run(t, connect(t, url), "DROP TABLE customer_identities, customers, api_tokens, stores, akin_migrations")
+	run(t, connect(t, url), "DROP OWNED BY CURRENT_USER CASCADE")
 	return url
 }
 
