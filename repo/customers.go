@@ -54,8 +54,10 @@ func (s *Store) Customers(
 	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
-	if err := s.whereSettled(ctx, query, &p, by.Field == model.CustomersByUpdatedAt, by.Direction); err != nil {
-		return nil, err
+	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
+		if err := s.whereSettled(ctx, query, &p, filter.UpdatedAt); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.scan(ctx, query, p, &customers); err != nil {
 		return nil, err

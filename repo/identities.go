@@ -46,8 +46,10 @@ func (s *Store) CustomerIdentities(
 	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
-	if err := s.whereSettled(ctx, query, &p, by.Field == model.IdentitiesByUpdatedAt, by.Direction); err != nil {
-		return nil, err
+	if *by == (model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}) {
+		if err := s.whereSettled(ctx, query, &p, filter.UpdatedAt); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.scan(ctx, query, p, &identities); err != nil {
 		return nil, err

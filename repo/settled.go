@@ -10,8 +10,8 @@ import (
 	"akin/model"
 )
 
-// A list in the ascending order of updatedAt is what a mirror is kept by: it reads on from the last row that it has seen,
-// and never comes back. So the list must not show a row while a write may still commit an earlier updatedAt. Therefore
+// A list of what changed since an instant, in the ascending order of updatedAt, is what a mirror is kept by: it reads on
+// from the last row that it has seen, and never comes back. So the list must not show a row while a write may still commit an earlier updatedAt. Therefore
 // every write takes updatedAt from PostgreSQL's clock, when its statement begins, and the list ends where the oldest
 // transaction that was at work a moment ago began. (With the time taken in Go and no such end, a mirror of 40 customers
 // under 4 writers lost most of the last changes.)
@@ -53,9 +53,10 @@ func (s *Store) settled(ctx context.Context) (time.Time, error) {
 	return before[0], nil
 }
 
-// whereSettled narrows a query to what a mirror may read, where the order is a mirror's.
-func (s *Store) whereSettled(ctx context.Context, query *bun.SelectQuery, p *params, byUpdatedAt bool, direction model.OrderDirection) error {
-	if !byUpdatedAt || direction != model.Ascending {
+// whereSettled narrows a query in the ascending order of updatedAt to what a mirror may read, where it is a mirror's: one
+// that asks for what changed since an instant.
+func (s *Store) whereSettled(ctx context.Context, query *bun.SelectQuery, p *params, updated *model.DateTimeRange) error {
+	if updated == nil || updated.From == nil {
 		return nil
 	}
 	before, err := s.settled(ctx)

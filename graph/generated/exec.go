@@ -470,8 +470,9 @@ enum CustomerOrderField {
   "When Akin created the customer."
   CREATED_AT
   """
-  When the customer last changed. Ascending, it is the order for a mirror: read on from the last ` + "`" + `endCursor` + "`" + `, and nothing that
-  was written is lost or repeated. The list then ends about two seconds ago, or where the oldest write still at work began.
+  When the customer last changed. Ascending, with ` + "`" + `updatedAt: { from }` + "`" + ` in the filter, it keeps a mirror: read on from the last
+  ` + "`" + `endCursor` + "`" + `, and nothing that was written is lost or repeated. That list ends about two seconds ago, or where the oldest
+  write still at work began.
   """
   UPDATED_AT
   "The normalised email, by code point."
@@ -485,8 +486,9 @@ enum CustomerIdentityOrderField {
   "When Akin created the identity."
   CREATED_AT
   """
-  When the identity last changed. Ascending, it is the order for a mirror: read on from the last ` + "`" + `endCursor` + "`" + `, and nothing that
-  was written is lost or repeated. The list then ends about two seconds ago, or where the oldest write still at work began.
+  When the identity last changed. Ascending, with ` + "`" + `updatedAt: { from }` + "`" + ` in the filter, it keeps a mirror: read on from the last
+  ` + "`" + `endCursor` + "`" + `, and nothing that was written is lost or repeated. That list ends about two seconds ago, or where the oldest
+  write still at work began.
   """
   UPDATED_AT
   "The platform's name, by code point."
