@@ -11,10 +11,10 @@ import (
 )
 
 // A list of what changed since an instant, in the ascending order of updatedAt, is what a mirror is kept by: it reads on
-// from the last row that it has seen, and never comes back. So the list must not show a row while a write may still commit an earlier updatedAt. Therefore
-// every write takes updatedAt from PostgreSQL's clock, when its statement begins, and the list ends where the oldest
-// transaction that was at work a moment ago began. (With the time taken in Go and no such end, a mirror of 40 customers
-// under 4 writers lost most of the last changes.)
+// from the last row that it has seen, and never comes back. So the list must not show a row while a write may still
+// commit an earlier updatedAt. Therefore every write takes updatedAt from PostgreSQL's clock, when its statement begins,
+// and the list ends where the oldest transaction that was at work a moment ago began. (With the time taken in Go and no
+// such end, a mirror of 40 customers under 4 writers lost most of the last changes.)
 //
 // That moment must lie before the snapshot that the list is read in. A write that commits between the two is neither in
 // the snapshot nor at work any more, and if it had waited for a lock it would be lost: so the end cannot be asked for

@@ -256,7 +256,8 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}
 	changed := func() error {
-		_, err := store.Customers(ctx, nil, &model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}, model.PageArgs{})
+		_, err := store.Customers(ctx, &model.CustomerFilter{UpdatedAt: ever},
+			&model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}, model.PageArgs{})
 		return err
 	}
 	var page *model.CustomerConnection
