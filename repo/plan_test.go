@@ -302,3 +302,61 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 		})
 	}
 }
+
+// TestNewStoreIsReadByKeys writes into a store of which PostgreSQL has no statistics, and which it yet has to read by
+// keys, its own checks of foreign keys with their long-lived plans included.
+func TestNewStoreIsReadByKeys(t *testing.T) {
+	t.Parallel()
+	const batches, size = 20, 100
+	create := func(t *testing.T, url string, id uuid.UUID) {
+		t.Helper()
+		db, err := repo.Open(t.Context(), url+"&pool_max_conns=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range batches {
+			var inputs []*model.UpsertCustomerIdentityInput
+			for range size {
+				key := uuid.NewString()
+				inputs = append(inputs, input(key, key+"@example.com"))
+			}
+			if _, err := db.Store(id).UpsertCustomerIdentities(t.Context(), inputs, model.KeepValid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil { // a session tells what it has read when it ends
+			t.Fatal(err)
+		}
+	}
+	for name, analyzed := range map[string]bool{"in tables never analyzed": false, "beside a store that was": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := repotest.URL(t)
+			conn := connect(t, url)
+			run(t, conn, "INSERT INTO stores VALUES ($1, 'old', now()), ($2, 'new', now())", uuid.Nil, largeStore)
+			written := int64(0)
+			read := func() int64 {
+				t.Helper()
+				written += batches * size
+				deadline := time.Now().Add(30 * time.Second)
+				for one[int64](t, conn, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'customer_identities'") < written {
+					if time.Now().After(deadline) {
+						t.Fatal("PostgreSQL has not told what was read")
+					}
+				}
+				return one[int64](t, conn, "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname LIKE 'customer%'")
+			}
+			before := int64(0)
+			if analyzed {
+				create(t, url, uuid.Nil)
+				before = read()
+				run(t, conn, "ANALYZE")
+			}
+			create(t, url, largeStore)
+			// For each identity: its own key, its customer's email and the check of its foreign key.
+			if n := read() - before; n > 3*batches*size {
+				t.Errorf("%d entries of indexes read to create %d identities", n, batches*size)
+			}
+		})
+	}
+}
