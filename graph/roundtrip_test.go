@@ -123,6 +123,7 @@ func TestRoundTrips(t *testing.T) {
 			fragment more on Customer { b: identities(platform: "shopify") { nodes { id } } again: identities(first: 1) { edges { cursor } } }`, nil, 4,
 		},
 		{"a page of 50 identities with customers", `{ customerIdentities(first: 50) { nodes { id customer { id email } } } }`, nil, 2},
+		{"a search for a rare fragment, with identities", `{ customers(filter: {search: "shopper7@"}) { nodes { identities { nodes { id } } } } }`, nil, 3},
 		{"a customer by email with identities", `{ customer(by: {email: "shopper7@example.com"}) { identities { nodes { id } } } }`, nil, 2},
 		{
 			"a customer by identity",

@@ -135,6 +135,7 @@ func secretsOf(t *testing.T, a *api) secrets {
 		s["externalIds"] = append(s["externalIds"], i.Customer.ExternalID)
 		s["phoneNumber"] = append(s["phoneNumber"], i.Customer.PhoneNumber)
 		s["tags"] = append(s["tags"], i.Customer.Tags...)
+		s["search"] = append(s["search"], i.Email, i.PlatformCustomerID, i.FirstName, i.Customer.ExternalID, i.Customer.PhoneNumber)
 		for _, e := range i.Customer.Events.Nodes {
 			s["ID"] = append(s["ID"], e.ID)
 			s["type"] = append(s["type"], e.Type)

@@ -2,13 +2,23 @@ package model
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 )
 
 // MaxIDs is the most IDs that one argument takes.
 const MaxIDs = 100
+
+// The length of a fragment to search for, in code points. The index is of three characters in a row.
+const (
+	MinSearch = 3
+	MaxSearch = 100
+)
 
 // OrderDirection says which way a page is sorted.
 type OrderDirection string
@@ -80,6 +90,7 @@ type CustomerIdentityKey struct {
 
 // CustomerFilter says which customers: those that meet all its conditions.
 type CustomerFilter struct {
+	Search        *string
 	IDs           []uuid.UUID
 	ExternalIDs   []string
 	Email         *string
@@ -142,6 +153,9 @@ func (f *CustomerFilter) Check() (*CustomerFilter, error) {
 	}
 	checked := *f
 	var err error
+	if checked.Search, err = checkArgument("filter.search", f.Search, normalizeSearch); err != nil {
+		return nil, err
+	}
 	if checked.Email, err = checkArgument("filter.email", f.Email, normalizeEmail); err != nil {
 		return nil, err
 	}
@@ -223,6 +237,23 @@ func CheckIDs(field string, ids []uuid.UUID) error {
 		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(ids)))
 	}
 	return nil
+}
+
+// normalizeSearch returns the fragment composed (NFC) and without the white space around it. With two letters or digits
+// it has three characters that the index knows.
+func normalizeSearch(text string) (string, *fault) {
+	fragment := norm.NFC.String(strings.TrimSpace(text))
+	if f := checkRequired(fragment, MaxSearch); f != nil {
+		return "", f
+	}
+	if n := utf8.RuneCountInString(fragment); n < MinSearch {
+		return "", &fault{UserErrorInvalid, fmt.Sprintf("must have at least %d characters; it has %d", MinSearch, n)}
+	}
+	words := strings.Join(strings.FieldsFunc(fragment, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }), "")
+	if n := utf8.RuneCountInString(words); n < 2 {
+		return "", &fault{UserErrorInvalid, fmt.Sprintf("must have at least two letters or digits; it has %d", n)}
+	}
+	return fragment, nil
 }
 
 func checkList(field string, values []string, normalize func(string) (string, *fault)) error {

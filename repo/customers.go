@@ -51,6 +51,11 @@ func (s *Store) Customers(
 	var p params
 	order := customerOrders[by.Field]
 	query := s.selectCustomers(&p, filter)
+	if filter.Search != nil {
+		if err := s.whereFound(ctx, query, &p, *filter.Search); err != nil {
+			return nil, err
+		}
+	}
 	if err := order.page(query, &p, by.Direction, page); err != nil {
 		return nil, err
 	}
@@ -71,9 +76,14 @@ func (s *Store) Customers(
 // CountCustomers returns how many customers meet the filter, which Customers has checked. It reads every one of them.
 func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter) (int, error) {
 	var p params
-	return s.count(ctx, s.selectCustomers(&p, filter), p)
+	query := s.selectCustomers(&p, filter)
+	if filter.Search != nil {
+		query.Where("c.id IN (?)", s.find(&p, *filter.Search))
+	}
+	return s.count(ctx, query, p)
 }
 
+// selectCustomers selects the customers that meet all of the filter but its search.
 func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQuery {
 	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.addHidden(s.id))
 	if f.IDs != nil {

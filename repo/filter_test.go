@@ -25,7 +25,12 @@ func TestCustomerFilters(t *testing.T) {
 	t.Parallel()
 	store, customers, identities := fill(t, repotest.URL(t), 90)
 	on := map[uuid.UUID]map[string]bool{}
+	searched := map[uuid.UUID][]string{}
+	for _, c := range customers {
+		searched[c.ID] = []string{deref(c.Email), deref(c.FirstName), deref(c.LastName), deref(c.PhoneNumber), deref(c.ExternalID)}
+	}
 	for _, i := range identities {
+		searched[i.CustomerID] = append(searched[i.CustomerID], *i.Email, *i.PlatformCustomerID)
 		if on[i.CustomerID] == nil {
 			on[i.CustomerID] = map[string]bool{}
 		}
@@ -58,18 +63,25 @@ func TestCustomerFilters(t *testing.T) {
 			IDs: []uuid.UUID{newest.ID, middle.ID, oldest.ID}, Email: middle.Email, Platform: ptr(anyOf(on[middle.ID])),
 			CreatedAt: &model.DateTimeRange{From: &oldest.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated},
 		},
-		"no external IDs":                {ExternalIDs: []string{}},
-		"some external IDs":              {ExternalIDs: []string{*withID.ExternalID, "unknown"}},
-		"a phone number in any notation": {PhoneNumber: ptr(" " + (*withPhone.PhoneNumber)[:2] + " (" + (*withPhone.PhoneNumber)[2:5] + ") " + (*withPhone.PhoneNumber)[5:])},
-		"no tags":                        {Tags: []string{}},
-		"a tag":                          {Tags: []string{"a"}},
-		"two tags":                       {Tags: []string{"c, d", "b"}},
-		"two tags that nobody has":       {Tags: []string{"a", "c, d"}},
-		"no account status":              {AccountStatus: []model.AccountStatus{}},
-		"an account status":              {AccountStatus: []model.AccountStatus{model.AccountInvited}},
-		"two account statuses":           {AccountStatus: []model.AccountStatus{model.AccountEnabled, model.AccountDisabled}},
-		"a tag, updated from":            {Tags: []string{"b"}, UpdatedAt: &model.DateTimeRange{From: &updated}},
-		"a platform and a range":         {Platform: ptr("magento"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: &updated}},
+		"no external IDs":                      {ExternalIDs: []string{}},
+		"some external IDs":                    {ExternalIDs: []string{*withID.ExternalID, "unknown"}},
+		"a phone number in any notation":       {PhoneNumber: ptr(" " + (*withPhone.PhoneNumber)[:2] + " (" + (*withPhone.PhoneNumber)[2:5] + ") " + (*withPhone.PhoneNumber)[5:])},
+		"no tags":                              {Tags: []string{}},
+		"a tag":                                {Tags: []string{"a"}},
+		"two tags":                             {Tags: []string{"c, d", "b"}},
+		"two tags that nobody has":             {Tags: []string{"a", "c, d"}},
+		"no account status":                    {AccountStatus: []model.AccountStatus{}},
+		"an account status":                    {AccountStatus: []model.AccountStatus{model.AccountInvited}},
+		"two account statuses":                 {AccountStatus: []model.AccountStatus{model.AccountEnabled, model.AccountDisabled}},
+		"a tag, updated from":                  {Tags: []string{"b"}, UpdatedAt: &model.DateTimeRange{From: &updated}},
+		"a fragment of emails":                 {Search: ptr("OMER1")},
+		"a fragment of an external ID":         {Search: ptr("e-" + withID.ID.String()[:30])},
+		"a fragment that all identities have":  {Search: ptr("example.COM")},
+		"a fragment that nobody has":           {Search: ptr("nobody")},
+		"a fragment, a platform and a status":  {Search: ptr("customer"), Platform: ptr("magento"), AccountStatus: []model.AccountStatus{model.AccountEnabled}},
+		"a fragment of a name outside ASCII":   {Search: ptr("ärz")},
+		"a fragment, created and updated from": {Search: ptr("@exam"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated}},
+		"a platform and a range":               {Platform: ptr("magento"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: &updated}},
 	}
 	for name, f := range filters {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +92,9 @@ func TestCustomerFilters(t *testing.T) {
 					(f.PhoneNumber == nil || deref(c.PhoneNumber) == *withPhone.PhoneNumber) &&
 					!slices.ContainsFunc(f.Tags, func(tag string) bool { return !slices.Contains(c.Tags, tag) }) &&
 					(f.AccountStatus == nil || c.AccountStatus != nil && slices.Contains(f.AccountStatus, *c.AccountStatus)) &&
+					(f.Search == nil || slices.ContainsFunc(searched[c.ID], func(text string) bool {
+						return strings.Contains(strings.ToLower(text), strings.ToLower(*f.Search))
+					})) &&
 					(f.Platform == nil || on[c.ID][strings.ToLower(*f.Platform)]) &&
 					span(f.CreatedAt, c.CreatedAt) && span(f.UpdatedAt, c.UpdatedAt)
 			}
@@ -99,6 +114,80 @@ func TestCustomerFilters(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSearch looks for fragments of two customers, one of them with all that is searched, in one store of two.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	db := repotest.New(t)
+	store, _ := repotest.NewStore(t, db, "store")
+	other, _ := repotest.NewStore(t, db, "other")
+	in := change(byExternalID(`ERP-100%_\7`), func(in *model.UpsertCustomerInput) {
+		in.Email, in.PhoneNumber = omittable("Zoe@Bücher.example"), omittable("+1 (415) 555-2671")
+		in.FirstName, in.LastName = omittable("Zoe\u0308 王小明"), omittable("ÄRGER-ΟΔΟΣ Иванов")
+	})
+	jane := upserted(t, store, model.OutcomeCreated, in)
+	upsertOne(t, store, input("gid://Shopify/7", "zoe@bücher.EXAMPLE"))
+	upsertOne(t, store, input("gid://Shopify/7", "moved+1@elsewhere.example"))
+	john := upsertOne(t, store, named("8", "john@doe.com", ptr("John"), nil)).CustomerIdentity
+	upsertOne(t, other, named("9", "john@doe.com", ptr("John"), nil))
+	for fragment, want := range map[string][]uuid.UUID{
+		"exa":                    {jane.ID},
+		"ZOE@":                   {jane.ID},
+		"@büCHER":                {jane.ID},
+		"bu\u0308ch":             {jane.ID},
+		"5552671":                {jane.ID},
+		"+14":                    {jane.ID},
+		"zoë":                    {jane.ID},
+		"王小明":                    {jane.ID},
+		"小明王":                    nil,
+		"ärger-":                 {jane.ID},
+		"Ärger-οδος":             {jane.ID},
+		"ΙΒΑ":                    nil,
+		"иван":                   {jane.ID},
+		"p-100%_\\7":             {jane.ID},
+		"100%":                   {jane.ID},
+		"1_0":                    nil,
+		"p-1%7":                  nil,
+		"qerp":                   nil,
+		"pz100":                  nil,
+		"://sh":                  {jane.ID},
+		"moved+1@":               {jane.ID},
+		"  elsewhere  ":          {jane.ID},
+		"john@doe.com":           {john.CustomerID},
+		"JOHN":                   {john.CustomerID},
+		"com\u00a0john":          nil, // in two fields
+		"o@d":                    nil,
+		strings.Repeat("x", 100): nil,
+	} {
+		page, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{})
+		if err != nil {
+			t.Errorf("%q: %v", fragment, err)
+			continue
+		}
+		if ids, _, _ := read(page.Connection, customerID); !slices.Equal(ids, want) {
+			t.Errorf("%q finds %v, want %v", fragment, ids, want)
+		}
+		if n, err := store.CountCustomers(t.Context(), page.Filter); err != nil || n != len(want) {
+			t.Errorf("%q: counted %d of %d, %v", fragment, n, len(want), err)
+		}
+	}
+	for _, fragment := range []string{"", "ab", " ab ", "e\u0308a", "a\x00bc", "a\nbc", "---", "a--", "\xff\xff\xff", strings.Repeat("x", 101)} {
+		var refused *model.Error
+		_, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{})
+		if !errors.As(err, &refused) || refused.Code != model.CodeBadUserInput || refused.Field != "filter.search" {
+			t.Errorf("%q: %v", fragment, err)
+		}
+	}
+	upserted(t, store, model.OutcomeUpdated, change(byExternalID(`ERP-100%_\7`), func(in *model.UpsertCustomerInput) {
+		in.FirstName = null[string]()
+	}))
+	for fragment, want := range map[string]int{"zoë": 0, "王小明": 0, "иванов": 1, "zoe@": 1} {
+		page, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{})
+		if err != nil || len(page.Nodes) != want {
+			t.Errorf("after a change %q finds %+v, %v", fragment, page, err)
+		}
 	}
 }
 

@@ -553,6 +553,11 @@ input PlatformIdentityKey {
 
 "All conditions given must hold."
 input CustomerFilter {
+  """
+  Case-insensitive: finds a part of an email, a name, a phone number, an externalId or a platformCustomerId; at least 3
+  characters. The emails are the customer's and its identities'.
+  """
+  search: String
   "Customers with one of these IDs, at most 100."
   ids: [ID!]
   "Customers with one of these external IDs, at most 100."
@@ -6133,13 +6138,20 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ids", "externalIds", "email", "phoneNumber", "platform", "tags", "accountStatus", "createdAt", "updatedAt"}
+	fieldsInOrder := [...]string{"search", "ids", "externalIds", "email", "phoneNumber", "platform", "tags", "accountStatus", "createdAt", "updatedAt"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
 			continue
 		}
 		switch k {
+		case "search":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("search"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Search = data
 		case "ids":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ids"))
 			data, err := ec.unmarshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx, v)

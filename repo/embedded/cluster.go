@@ -116,9 +116,15 @@ func (c *cluster) create(ctx context.Context, turn *os.File) error {
 	// Whoever can open the socket is trusted: its directory is the owner's
 	// alone, and a password would have to lie beside it. Should TCP ever be
 	// opened by a setting, everybody is turned away. Sorting by bytes is the one
-	// order that no update of a library changes under an index.
+	// order that no update of a library changes under an index; which characters
+	// are letters is known for all alphabets, so that an index of trigrams has
+	// some of each.
+	letters := "C.UTF-8"
+	if runtime.GOOS == "darwin" {
+		letters = "en_US.UTF-8"
+	}
 	args := []string{
-		"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C",
+		"-D", "postgres.new", "--username=akin", "--encoding=UTF8", "--locale=C", "--lc-ctype=" + letters,
 		"--auth-local=trust", "--auth-host=reject",
 	}
 	if c.settings["fsync"] == "off" {
