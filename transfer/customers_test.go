@@ -270,3 +270,36 @@ func TestImportLetsTheLaterOfTwoRowsOfACustomerWin(t *testing.T) {
 		t.Errorf("%+v %v", customer, err)
 	}
 }
+
+func TestImportGivesAnEmailThatARowGaveUpToALaterOne(t *testing.T) {
+	t.Parallel()
+	const customers = 1000 // so that the two rows of an email are some batches apart
+	store := setup(t)
+	var before, after strings.Builder
+	before.WriteString("external_id,email\n")
+	after.WriteString("external_id,email\n")
+	for i := range customers {
+		fmt.Fprintf(&before, "%d,old%d@b.example\n", i, i)
+		fmt.Fprintf(&after, "%d,new%d@b.example\n", i, i)
+	}
+	for i := range customers {
+		fmt.Fprintf(&after, "%d,old%d@b.example\n", customers+i, i)
+	}
+	mustImport(t, store, transfer.ImportConfig{Kind: transfer.Customers, File: write(t, "before.csv", before.String())})
+	cfg := transfer.ImportConfig{Kind: transfer.Customers, File: write(t, "after.csv", after.String()), Concurrency: 8}
+	wantReport(t, mustImport(t, store, cfg), transfer.Report{Created: customers, Updated: customers})
+	wantReport(t, mustImport(t, store, cfg), transfer.Report{Unchanged: 2 * customers})
+}
+
+func TestImportOfAFileThatOverrulesItselfComesToTheSameAgain(t *testing.T) {
+	t.Parallel()
+	store := setup(t)
+	text := "external_id,email,first_name\n1,a@b.example,A\n1,c@b.example,\n2,a@b.example,B\n"
+	cfg := transfer.ImportConfig{Kind: transfer.Customers, File: write(t, "customers.csv", text)}
+	wantReport(t, mustImport(t, store, cfg), transfer.Report{Created: 2, Updated: 1})
+	want := shown(t, store, transfer.Customers)
+	wantReport(t, mustImport(t, store, cfg), transfer.Report{Unchanged: 2, Failed: 1})
+	if got := shown(t, store, transfer.Customers); got != want {
+		t.Errorf("the store has\n%s, not\n%s", got, want)
+	}
+}

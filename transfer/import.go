@@ -77,8 +77,9 @@ func (r Report) String() string {
 //
 // Cancelling ctx lets the batches under way finish and drops the others. An error says why not all rows were dealt
 // with; the report counts those that were. The same file can be imported again, and what is written already counts as
-// unchanged (or as updated, where a later row of the file has the same key and says something else). A header that
-// cannot be used is an error before anything is written.
+// unchanged. A row that a later one of the file overrules counts as updated, and so does that one; where another customer
+// has by now an email that it had, the row fails. Either way the store comes to the same. A header that cannot be used is
+// an error before anything is written.
 func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, error) {
 	start := time.Now()
 	kind, err := kindOf(cfg.Kind)
@@ -163,7 +164,8 @@ type importer struct {
 	failed   *failedFile
 	progress *progress
 	writing  *errgroup.Group
-	next     *batch // being filled
+	next     *batch          // being filled
+	sent     []chan struct{} // of the batches before it that may not be written yet
 
 	mu      sync.Mutex // guards what follows
 	report  Report
@@ -172,9 +174,10 @@ type importer struct {
 
 // batch is a set of rows that are written at once.
 type batch struct {
-	rows   []row
-	claims []any
-	done   chan struct{} // closed when it is written, or never will be
+	rows    []row
+	claims  []any
+	earlier []chan struct{} // of the batches before it that may not be written yet
+	done    chan struct{}   // closed when it is written, or never will be
 }
 
 // run reads all rows and writes them.
@@ -287,10 +290,21 @@ func (im *importer) send(ctx context.Context) {
 		return
 	}
 	im.next = &batch{done: make(chan struct{})}
+	b.earlier = slices.DeleteFunc(im.sent, isClosed)
+	im.sent = append(slices.Clone(b.earlier), b.done)
 	im.writing.Go(func() error {
 		defer im.release(b)
-		return im.write(ctx, b.rows)
+		return im.write(ctx, b)
 	})
+}
+
+func isClosed(done chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // release frees the claims of a batch.
@@ -305,10 +319,10 @@ func (im *importer) release(b *batch) {
 	close(b.done)
 }
 
-// write writes the rows of a batch. Those that are refused are tried again for as long as what the others did may have
-// changed that: two keys led to one customer, or one row took what another then gave back.
-func (im *importer) write(ctx context.Context, rows []row) error {
-	for len(rows) > 0 {
+// write writes the rows of a batch. Those that are refused are tried again for as long as what the others did, or those of
+// an earlier batch, may have changed that: two keys led to one customer, or one row took what another then gave back.
+func (im *importer) write(ctx context.Context, b *batch) error {
+	for rows := b.rows; len(rows) > 0; {
 		answers, err := im.try(ctx, rows)
 		if err != nil {
 			return err
@@ -329,7 +343,14 @@ func (im *importer) write(ctx context.Context, rows []row) error {
 			}
 		}
 		im.count(done, rows[len(rows)-1].end)
-		if done.Rows() == 0 { // the first is refused for itself, and so may all be
+		switch {
+		case done.Rows() > 0:
+		case len(b.earlier) > 0:
+			for _, written := range b.earlier {
+				<-written // none of them waits for a later one
+			}
+			b.earlier = nil
+		default: // the first is refused for itself, and so may all be
 			n := 0
 			for i, answer := range answers {
 				if answer.UserErrors[0].Code == model.UserErrorDuplicateInBatch {
