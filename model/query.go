@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -165,10 +166,13 @@ func (f *CustomerFilter) Check() (*CustomerFilter, error) {
 	if checked.PhoneNumber, err = checkArgument("filter.phoneNumber", f.PhoneNumber, normalizePhone); err != nil {
 		return nil, err
 	}
-	if err := checkList("filter.externalIds", f.ExternalIDs, required(MaxExternalID)); err != nil {
+	if checked.ExternalIDs, err = checkList("filter.externalIds", f.ExternalIDs, required(MaxExternalID)); err != nil {
 		return nil, err
 	}
-	if err := checkList("filter.tags", f.Tags, required(MaxTag)); err != nil {
+	if checked.Tags, err = checkList("filter.tags", f.Tags, func(tag string) (string, *fault) {
+		tag = strings.TrimSpace(tag) // as the tags of customers are
+		return tag, checkRequired(tag, MaxTag)
+	}); err != nil {
 		return nil, err
 	}
 	return &checked, CheckIDs("filter.ids", f.IDs)
@@ -256,16 +260,18 @@ func normalizeSearch(text string) (string, *fault) {
 	return fragment, nil
 }
 
-func checkList(field string, values []string, normalize func(string) (string, *fault)) error {
+func checkList(field string, values []string, normalize func(string) (string, *fault)) ([]string, error) {
 	if len(values) > MaxIDs {
-		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(values)))
+		return nil, BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(values)))
 	}
+	checked := slices.Clone(values)
 	for i, value := range values {
-		if _, f := normalize(value); f != nil {
-			return BadInput(fmt.Sprintf("%s.%d", field, i), f.rule)
+		var f *fault
+		if checked[i], f = normalize(value); f != nil {
+			return nil, BadInput(fmt.Sprintf("%s.%d", field, i), f.rule)
 		}
 	}
-	return nil
+	return checked, nil
 }
 
 // CheckPlatform returns the platform in normalised form, nil for nil, or BAD_USER_INPUT.

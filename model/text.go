@@ -78,9 +78,13 @@ func normalizePlatform(platform string) (string, *fault) {
 	return strings.ToLower(platform), nil
 }
 
-// checkTime holds an instant to the years that RFC 3339 can write and PostgreSQL can read, both in UTC.
+// checkTime holds an instant to the years that RFC 3339 can write and PostgreSQL can read, both in UTC, as rounded to the
+// microseconds that PostgreSQL keeps.
 func checkTime(t *time.Time) *fault {
-	if t != nil && (t.UTC().Year() < 1 || t.UTC().Year() > 9999) {
+	if t == nil {
+		return nil
+	}
+	if year := t.UTC().Round(time.Microsecond).Year(); year < 1 || year > 9999 {
 		return &fault{UserErrorInvalid, "must be in the years 1 to 9999, in UTC"}
 	}
 	return nil

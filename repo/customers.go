@@ -42,35 +42,27 @@ func (s *Store) Customers(
 	if by == nil {
 		by = &model.CustomerOrder{Field: model.CustomersByCreatedAt, Direction: model.Descending}
 	}
-	scope := fmt.Sprintf("%s customers %s %s", s.id, by.Field, by.Direction)
-	page, err := args.Page(scope)
+	order := customerOrders[by.Field]
+	l := list[model.Customer]{
+		name: fmt.Sprintf("customers %s %s", by.Field, by.Direction), order: order, direction: by.Direction,
+		query: func(p *params, page model.Page) (*bun.SelectQuery, error) {
+			query := s.selectCustomers(p, filter, func(identities *bun.SelectQuery) {
+				order.within(identities, p, "i.customer_id", by.Direction, page)
+			})
+			if filter.Search == nil {
+				return query, nil
+			}
+			return query, s.whereFound(ctx, query, p, *filter.Search)
+		},
+	}
+	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
+		l.changed = filter.UpdatedAt
+	}
+	page, err := l.page(ctx, s, args)
 	if err != nil {
 		return nil, err
 	}
-	var customers []*model.Customer
-	var p params
-	order := customerOrders[by.Field]
-	query := s.selectCustomers(&p, filter)
-	if filter.Search != nil {
-		if err := s.whereFound(ctx, query, &p, *filter.Search); err != nil {
-			return nil, err
-		}
-	}
-	if err := order.page(query, &p, by.Direction, page); err != nil {
-		return nil, err
-	}
-	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
-		if err := s.whereSettled(ctx, query, &p, filter.UpdatedAt); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.scan(ctx, query, p, &customers); err != nil {
-		return nil, err
-	}
-	return &model.CustomerConnection{
-		Connection: model.NewConnection(page, customers, func(c *model.Customer) string { return order.place(c).Encode(scope) }),
-		Filter:     filter,
-	}, nil
+	return &model.CustomerConnection{Connection: page, Filter: filter}, nil
 }
 
 // CountCustomers returns how many customers meet the filter, which Customers has checked. It reads every one of them.
@@ -83,8 +75,10 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 	return s.count(ctx, query, p)
 }
 
-// selectCustomers selects the customers that meet all of the filter but its search.
-func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQuery {
+// selectCustomers selects the customers that meet all of the filter but its search. Where it asks for a platform, the
+// functions can narrow the identities there to those of customers that may be on the page: a walk through all of them
+// would cost the length of the store.
+func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...func(identities *bun.SelectQuery)) *bun.SelectQuery {
 	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.addHidden(s.id))
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
@@ -111,8 +105,18 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter) *bun.SelectQ
 	}
 	if f.Platform != nil {
 		p.planAnew = true
-		query.Where("c.id IN (SELECT i.customer_id FROM customer_identities i WHERE i.store_id = ? AND "+identityPlatform+" = ?)",
-			p.add(s.id), p.add(*f.Platform))
+		identities := s.selectIdentities(p, &model.CustomerIdentityFilter{Platform: f.Platform}).
+			ExcludeColumn("*").Column("i.customer_id")
+		if f.CreatedAt != nil && f.CreatedAt.From != nil {
+			identities.Where("i.customer_id >= ?", p.add(model.FirstID(*f.CreatedAt.From)))
+		}
+		if f.CreatedAt != nil && f.CreatedAt.To != nil {
+			identities.Where("i.customer_id < ?", p.add(model.FirstID(*f.CreatedAt.To)))
+		}
+		for _, narrow := range narrow {
+			narrow(identities)
+		}
+		query.Where("c.id IN (?)", identities)
 	}
 	whereCreated(query, p, f.CreatedAt)
 	whereUpdated(query, p, f.UpdatedAt)
@@ -138,28 +142,13 @@ func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Cust
 			Where("i.platform = ?", p.add(by.Identity.Platform)).
 			Where("i.platform_customer_id = ?", p.add(by.Identity.PlatformCustomerID)))
 	}
-	var customers []*model.Customer
-	if err := s.scan(ctx, query, p, &customers); err != nil || len(customers) == 0 {
-		return nil, err
-	}
-	return customers[0], nil
+	return first[model.Customer](ctx, s, query, p)
 }
 
 // CustomersByID returns the customers with these IDs, those that there are.
 func (s *Store) CustomersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Customer, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var customers []*model.Customer
 	var p params
-	if err := s.scan(ctx, s.selectCustomers(&p, &model.CustomerFilter{IDs: ids}), p, &customers); err != nil {
-		return nil, err
-	}
-	byID := make(map[uuid.UUID]*model.Customer, len(customers))
-	for _, c := range customers {
-		byID[c.ID] = c
-	}
-	return byID, nil
+	return withIDs(ctx, s, s.selectCustomers(&p, &model.CustomerFilter{}), p, ids, customerID)
 }
 
 // Nodes returns the objects with these IDs in their order, nil for each that the store does not have. It returns

@@ -248,39 +248,21 @@ func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.
 	if err := eventOrder.page(each, &p, model.Descending, page.Page); err != nil {
 		return nil, err
 	}
-	var events []*model.CustomerEvent
-	query := s.db.NewSelect().ColumnExpr("e.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
-		Join("CROSS JOIN LATERAL (?) AS e", each)
-	if err := s.scan(ctx, query, p, &events); err != nil {
-		return nil, err
-	}
-	of := make(map[uuid.UUID][]*model.CustomerEvent, len(customers))
-	for _, e := range events {
-		of[e.CustomerID] = append(of[e.CustomerID], e)
-	}
-	return of, nil
+	return ofEach(ctx, s, each, p, customers, func(e *model.CustomerEvent) uuid.UUID { return e.CustomerID })
 }
 
 // Events returns a page of all the store's events, in the order in which Akin first heard of them. It returns
 // BAD_USER_INPUT for an argument that breaks its rule.
 func (s *Store) Events(ctx context.Context, args model.PageArgs) (*model.CustomerEventConnection, error) {
-	scope := fmt.Sprintf("%s events", s.id)
-	page, err := args.Page(scope)
+	l := list[model.CustomerEvent]{
+		name: "events", order: byID(eventID), direction: model.Ascending,
+		query: func(p *params, _ model.Page) (*bun.SelectQuery, error) { return s.selectEvents(p), nil },
+	}
+	page, err := l.page(ctx, s, args)
 	if err != nil {
 		return nil, err
 	}
-	var events []*model.CustomerEvent
-	var p params
-	query := s.selectEvents(&p)
-	order := byID(eventID)
-	if err := order.page(query, &p, model.Ascending, page); err != nil {
-		return nil, err
-	}
-	if err := s.scan(ctx, query, p, &events); err != nil {
-		return nil, err
-	}
-	connection := model.NewConnection(page, events, func(e *model.CustomerEvent) string { return order.place(e).Encode(scope) })
-	return &connection, nil
+	return &page, nil
 }
 
 // CountEvents returns how many events the store has. It reads every one of them.
@@ -294,19 +276,6 @@ func (s *Store) selectEvents(p *params) *bun.SelectQuery {
 }
 
 func (s *Store) eventsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerEvent, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var events []*model.CustomerEvent
 	var p params
-	query := s.db.NewSelect().Model((*model.CustomerEvent)(nil)).
-		Where("e.store_id = ?", p.add(s.id)).Where("e.id = ANY (?)", p.add(ids))
-	if err := s.scan(ctx, query, p, &events); err != nil {
-		return nil, err
-	}
-	byID := make(map[uuid.UUID]*model.CustomerEvent, len(events))
-	for _, e := range events {
-		byID[e.ID] = e
-	}
-	return byID, nil
+	return withIDs(ctx, s, s.selectEvents(&p), p, ids, eventID)
 }

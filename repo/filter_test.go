@@ -68,7 +68,7 @@ func TestCustomerFilters(t *testing.T) {
 		"a phone number in any notation":       {PhoneNumber: ptr(" " + (*withPhone.PhoneNumber)[:2] + " (" + (*withPhone.PhoneNumber)[2:5] + ") " + (*withPhone.PhoneNumber)[5:])},
 		"no tags":                              {Tags: []string{}},
 		"a tag":                                {Tags: []string{"a"}},
-		"two tags":                             {Tags: []string{"c, d", "b"}},
+		"two tags":                             {Tags: []string{"c, d", " b "}},
 		"two tags that nobody has":             {Tags: []string{"a", "c, d"}},
 		"no account status":                    {AccountStatus: []model.AccountStatus{}},
 		"an account status":                    {AccountStatus: []model.AccountStatus{model.AccountInvited}},
@@ -90,7 +90,7 @@ func TestCustomerFilters(t *testing.T) {
 					(f.Email == nil || deref(c.EmailNormalized) == strings.Trim(strings.ToLower(*f.Email), " .")) &&
 					(f.ExternalIDs == nil || slices.Contains(f.ExternalIDs, deref(c.ExternalID)) && c.ExternalID != nil) &&
 					(f.PhoneNumber == nil || deref(c.PhoneNumber) == *withPhone.PhoneNumber) &&
-					!slices.ContainsFunc(f.Tags, func(tag string) bool { return !slices.Contains(c.Tags, tag) }) &&
+					!slices.ContainsFunc(f.Tags, func(tag string) bool { return !slices.Contains(c.Tags, strings.TrimSpace(tag)) }) &&
 					(f.AccountStatus == nil || c.AccountStatus != nil && slices.Contains(f.AccountStatus, *c.AccountStatus)) &&
 					(f.Search == nil || slices.ContainsFunc(searched[c.ID], func(text string) bool {
 						return strings.Contains(strings.ToLower(text), strings.ToLower(*f.Search))

@@ -34,30 +34,18 @@ func (s *Store) CustomerIdentities(
 	if by == nil {
 		by = &model.CustomerIdentityOrder{Field: model.IdentitiesByCreatedAt, Direction: model.Descending}
 	}
-	scope := fmt.Sprintf("%s customerIdentities %s %s", s.id, by.Field, by.Direction)
-	page, err := args.Page(scope)
+	l := list[model.CustomerIdentity]{
+		name: fmt.Sprintf("customerIdentities %s %s", by.Field, by.Direction), order: identityOrders[by.Field], direction: by.Direction,
+		query: func(p *params, _ model.Page) (*bun.SelectQuery, error) { return s.selectIdentities(p, filter), nil },
+	}
+	if *by == (model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}) {
+		l.changed = filter.UpdatedAt
+	}
+	page, err := l.page(ctx, s, args)
 	if err != nil {
 		return nil, err
 	}
-	var identities []*model.CustomerIdentity
-	var p params
-	query := s.selectIdentities(&p, filter)
-	order := identityOrders[by.Field]
-	if err := order.page(query, &p, by.Direction, page); err != nil {
-		return nil, err
-	}
-	if *by == (model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}) {
-		if err := s.whereSettled(ctx, query, &p, filter.UpdatedAt); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.scan(ctx, query, p, &identities); err != nil {
-		return nil, err
-	}
-	return &model.CustomerIdentityConnection{
-		Connection: model.NewConnection(page, identities, func(i *model.CustomerIdentity) string { return order.place(i).Encode(scope) }),
-		Filter:     filter,
-	}, nil
+	return &model.CustomerIdentityConnection{Connection: page, Filter: filter}, nil
 }
 
 // CountCustomerIdentities returns how many identities meet the filter, which CustomerIdentities has checked. It reads
@@ -101,28 +89,12 @@ func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityK
 		query.Where("i.platform = ?", p.add(by.PlatformIdentity.Platform)).
 			Where("i.platform_customer_id = ?", p.add(by.PlatformIdentity.PlatformCustomerID))
 	}
-	var identities []*model.CustomerIdentity
-	if err := s.scan(ctx, query, p, &identities); err != nil || len(identities) == 0 {
-		return nil, err
-	}
-	return identities[0], nil
+	return first[model.CustomerIdentity](ctx, s, query, p)
 }
 
 func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var identities []*model.CustomerIdentity
 	var p params
-	query := s.selectIdentities(&p, &model.CustomerIdentityFilter{})
-	if err := s.scan(ctx, query.Where("i.id = ANY (?)", p.add(ids)), p, &identities); err != nil {
-		return nil, err
-	}
-	byID := make(map[uuid.UUID]*model.CustomerIdentity, len(identities))
-	for _, i := range identities {
-		byID[i.ID] = i
-	}
-	return byID, nil
+	return withIDs(ctx, s, s.selectIdentities(&p, &model.CustomerIdentityFilter{}), p, ids, identityID)
 }
 
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.
@@ -184,17 +156,7 @@ func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page mo
 	if err := identityOrders[model.IdentitiesByCreatedAt].page(each, &p, model.Ascending, page.Page); err != nil {
 		return nil, err
 	}
-	var identities []*model.CustomerIdentity
-	query := s.db.NewSelect().ColumnExpr("i.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
-		Join("CROSS JOIN LATERAL (?) AS i", each)
-	if err := s.scan(ctx, query, p, &identities); err != nil {
-		return nil, err
-	}
-	of := make(map[uuid.UUID][]*model.CustomerIdentity, len(customers))
-	for _, i := range identities {
-		of[i.CustomerID] = append(of[i.CustomerID], i)
-	}
-	return of, nil
+	return ofEach(ctx, s, each, p, customers, func(i *model.CustomerIdentity) uuid.UUID { return i.CustomerID })
 }
 
 // onPlatform narrows a query of some customers' identities to a platform, if it is not empty. A customer has few and a

@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -78,6 +80,103 @@ func (o order[T]) bound(query *bun.SelectQuery, p *params, relation, argument st
 		query.Where("("+o.column+", ?TableAlias.id) "+relation+" (?, ?)", p.add(value), p.add(place.ID))
 	}
 	return nil
+}
+
+// within narrows a query to the rows in whose column stand IDs of a page of this order, if it is the order of IDs.
+func (o order[T]) within(query *bun.SelectQuery, p *params, column string, direction model.OrderDirection, page model.Page) {
+	if o.column != "" {
+		return
+	}
+	next, previous := ">", "<"
+	if direction == model.Descending {
+		next, previous = previous, next
+	}
+	if page.After != (model.Cursor{}) {
+		query.Where(column+" "+next+" ?", p.add(page.After.ID))
+	}
+	if page.Before != (model.Cursor{}) {
+		query.Where(column+" "+previous+" ?", p.add(page.Before.ID))
+	}
+}
+
+// list is a list of a store's rows in an order, of which pages can be read.
+type list[T any] struct {
+	name      string // with its order: what its cursors belong to, beside the store
+	order     order[T]
+	direction model.OrderDirection
+	// query selects the list's rows; the page is for what can begin where it does.
+	query func(p *params, page model.Page) (*bun.SelectQuery, error)
+	// changed is when the rows changed, where the list may be a mirror's; see whereSettled.
+	changed *model.DateTimeRange
+}
+
+// page reads a page of the list. It returns BAD_USER_INPUT for an argument that breaks its rule.
+func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none model.Connection[T], err error) {
+	scope := fmt.Sprintf("%s %s", s.id, l.name)
+	page, err := args.Page(scope)
+	if err != nil {
+		return none, err
+	}
+	var p params
+	query, err := l.query(&p, page)
+	if err != nil {
+		return none, err
+	}
+	if err := l.order.page(query, &p, l.direction, page); err != nil {
+		return none, err
+	}
+	if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
+		return none, err
+	}
+	var rows []*T
+	if err := s.scan(ctx, query, p, &rows); err != nil {
+		return none, err
+	}
+	return model.NewConnection(page, rows, func(row *T) string { return l.order.place(row).Encode(scope) }), nil
+}
+
+// first returns the query's first row, nil where there is none.
+func first[T any](ctx context.Context, s *Store, query *bun.SelectQuery, p params) (*T, error) {
+	var rows []*T
+	if err := s.scan(ctx, query, p, &rows); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// withIDs returns those of the query's rows that have one of these IDs.
+func withIDs[T any](
+	ctx context.Context, s *Store, query *bun.SelectQuery, p params, ids []uuid.UUID, id func(*T) uuid.UUID,
+) (map[uuid.UUID]*T, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []*T
+	if err := s.scan(ctx, query.Where("?TableAlias.id = ANY (?)", p.add(ids)), p, &rows); err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]*T, len(rows))
+	for _, row := range rows {
+		byID[id(row)] = row
+	}
+	return byID, nil
+}
+
+// ofEach returns the rows that a query gives for each of these customers; in it, customer.id is the customer's.
+func ofEach[T any](
+	ctx context.Context, s *Store, query *bun.SelectQuery, p params, customers []uuid.UUID, customer func(*T) uuid.UUID,
+) (map[uuid.UUID][]*T, error) {
+	var rows []*T
+	all := s.db.NewSelect().ColumnExpr("theirs.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
+		Join("CROSS JOIN LATERAL (?) AS theirs", query)
+	if err := s.scan(ctx, all, p, &rows); err != nil {
+		return nil, err
+	}
+	of := make(map[uuid.UUID][]*T, len(customers))
+	for _, row := range rows {
+		of[customer(row)] = append(of[customer(row)], row)
+	}
+	return of, nil
 }
 
 // whereCreated narrows a query to rows created in a range. Their IDs tell, and their index leads there; createdAt, which

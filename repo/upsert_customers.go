@@ -219,6 +219,9 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 	switch fault.Code {
 	case model.UserErrorNotFound:
 		fault.Field, fault.Message = at("by"), "by must be the key of a customer of this store"
+		if r.wanted.IfVersion != nil {
+			fault.Message += "; with ifVersion none is created"
+		}
 	case model.UserErrorVersionConflict:
 		fault.Field = at("ifVersion")
 		fault.Message = fmt.Sprintf("ifVersion must be the customer's version, which is %d now", u.Version)

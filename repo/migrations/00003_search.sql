@@ -27,3 +27,5 @@ CREATE INDEX customer_identities_search_idx ON customer_identities USING gin (se
 -- With the default of 100, a rare fragment that is in one of the samples would pass for one in a hundred rows.
 ALTER TABLE customers ALTER search_text SET STATISTICS 1000;
 ALTER TABLE customer_identities ALTER search_text SET STATISTICS 1000;
+-- And a tag that is in none would pass for one that every second of the rarest has, and be walked to through the store.
+ALTER TABLE customers ALTER tags SET STATISTICS 1000;
