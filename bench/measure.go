@@ -73,13 +73,17 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 
 // compareOn measures one operation on pgbench and on every server, in turn.
 func (b *bench) compareOn(ctx context.Context, i, connections int) ([]*measurement, error) {
-	tps, err := b.limits[i].run(ctx, b.programs.pgbench, b.db.url, connections, b.duration)
+	duration := b.duration
+	if b.ops[i].rows > 0 { // with many connections a batch can take half a second
+		duration = max(duration, time.Second)
+	}
+	tps, err := b.limits[i].run(ctx, b.programs.pgbench, b.db.url, connections, duration)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.ops[i].name, err)
 	}
 	found := []*measurement{{Operation: b.ops[i].name, Connections: connections, Server: pgbench, PerSecond: tps}}
 	for _, s := range b.servers {
-		m, err := s.measure(ctx, b.requests[s][i], connections, b.duration)
+		m, err := s.measure(ctx, b.requests[s][i], connections, duration)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", b.ops[i].name, s.name, err)
 		}
