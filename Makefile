@@ -37,6 +37,11 @@ check-generated: generate ## Check that graph/generated is what schema.graphqls 
 	@untracked=$$(git ls-files --others --exclude-standard -- graph) && if [ -n "$$untracked" ]; then \
 		echo "not committed: $$untracked"; exit 1; fi
 
+.PHONY: bench
+bench: build bench/peers/node_modules/.package-lock.json ## Measure Akin beside pgbench and its peers; QUICK=1 for a few minutes, SIZE=2000000, ARGS='-help'
+	@scripts/install.sh postgres pgbench
+	go run ./bench $(if $(QUICK),-quick) $(if $(SIZE),-size $(SIZE)) $(ARGS)
+
 .PHONY: build
 build: playground ## Build ./akin, a static binary with the playground in it
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o akin .
@@ -60,8 +65,8 @@ graph/playground/dist/.built: graph/playground/node_modules/.package-lock.json $
 	cd graph/playground && npm run --silent build
 	@touch $@
 
-graph/%/node_modules/.package-lock.json: graph/%/package.json graph/%/package-lock.json
-	cd graph/$* && npm ci --no-audit --no-fund --loglevel=error
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(golangci_lint):
@@ -70,4 +75,4 @@ $(golangci_lint):
 
 .PHONY: clean
 clean: ## Remove what was built and installed here; the data of `make run` stays
-	rm -rf akin bin graph/audit/node_modules graph/playground/node_modules graph/playground/dist/main-* graph/playground/dist/.built
+	rm -rf akin bin graph/audit/node_modules graph/playground/node_modules bench/peers/node_modules bench/out graph/playground/dist/main-* graph/playground/dist/.built

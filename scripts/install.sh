@@ -16,6 +16,11 @@ has_postgres() ( # 14 or later, where repo/embedded/find.go looks for it
 	exit 1
 )
 
+has_pgbench() {
+	command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench /usr/pgsql-*/bin/pgbench /usr/libexec/postgresql*/pgbench \
+		/opt/homebrew/opt/postgresql*/bin/pgbench /usr/local/opt/postgresql*/bin/pgbench | grep .
+} >/dev/null 2>&1
+
 has_compiler() { command -v cc || command -v gcc || command -v clang; } >/dev/null
 
 has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
@@ -34,6 +39,7 @@ for need in "$@"; do
 	if "has_$need"; then continue; fi
 	case $manager:$need in
 	apt-get:postgres) packages="$packages postgresql" ;;
+	apt-get:pgbench | dnf:pgbench | apk:pgbench) packages="$packages postgresql-contrib" ;;
 	apt-get:compiler) packages="$packages gcc libc6-dev" ;;
 	dnf:postgres) packages="$packages postgresql-server" ;;
 	dnf:compiler) packages="$packages gcc" ;;

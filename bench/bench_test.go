@@ -1,0 +1,84 @@
+package main
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEveryRequestIsFilledWithNumbersOfItsVariables(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations(100_000) {
+		if op.sampled {
+			continue
+		}
+		for _, flavour := range []string{akin, postgraphile} {
+			text, err := op.body(flavour, nil, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			filled, err := newTemplate(text, op.draws)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := filled.draw(rand.New(rand.NewPCG(1, 2)), nil)
+			for i, v := range op.draws {
+				last := values[i] + int64(max(op.rows, 1)-1)*v.step
+				if values[i] < v.low || v.name == "k" && last > firstKey+100_000 {
+					t.Errorf("%s: %s is %d to %d, want customers", op.name, v.name, values[i], last)
+				}
+			}
+			filled.fill(filled.text, values)
+			if got := string(filled.text); strings.Contains(got, "@k") || strings.Contains(got, "@r") || strings.Contains(got, "000000000000") {
+				t.Errorf("%s for %s has a hole left: %s", op.name, flavour, got)
+			}
+		}
+	}
+}
+
+func TestAnAnswerOtherThanTheOneWantedIsAFailure(t *testing.T) {
+	t.Parallel()
+	r := request{want: []count{{`"outcome":"CREATED"`, 2}}}
+	for answer, ok := range map[string]bool{
+		`{"data":{"results":[{"outcome":"CREATED"},{"outcome":"CREATED"}]}}`:                             true,
+		`{"data":{"results":[{"outcome":"CREATED"}]}}`:                                                   false,
+		`{"data":{"results":[{"outcome":"CREATED"},{"outcome":"UPDATED"}]}}`:                             false,
+		`{"errors":[{"message":"no"}],"data":{"results":[{"outcome":"CREATED"},{"outcome":"CREATED"}]}}`: false,
+		`{"data":{"results":[{"outcome":"CREATED"},{"outcome":"CREATED"},{"outcome":"CREATED"}]}}`:       false,
+		`{"data":{"results":[{"outcome":null,"userErrors":[{"code":"BLANK"}]},{"outcome":"CREATED"}]}}`:  false,
+		`{"data":null}`: false,
+	} {
+		if err := r.check([]byte(answer)); (err == nil) != ok {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+}
+
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	t.Parallel()
+	r := &result{}
+	for round, rates := range [][3]float64{{1000, 500, 100}, {100, 60, 20}, {10, 4, 1}} {
+		for i, server := range []string{pgbench, akin, "apollo-1"} {
+			r.Measurements = append(r.Measurements, measurement{
+				Round: round + 1, Operation: "page", Connections: 16, Server: server, PerSecond: rates[i],
+			})
+		}
+	}
+	for _, row := range r.rows(16) {
+		if row.server == akin && (row.ofLimit != 0.5 || row.ofPeer != 4 || row.perSecond != 60 || row.peer != "apollo-1") {
+			t.Errorf("got %+v, want medians 0.5 of pgbench and 4 times apollo-1", row)
+		}
+	}
+}
+
+func TestAPercentileIsOfTheSortedLatencies(t *testing.T) {
+	t.Parallel()
+	o := &outcome{}
+	for i := range 101 {
+		o.latencies = append(o.latencies, time.Duration(i))
+	}
+	if o.percentile(0.5) != 50 || o.percentile(0.99) != 99 {
+		t.Errorf("p50 %d, p99 %d", o.percentile(0.5), o.percentile(0.99))
+	}
+}

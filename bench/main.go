@@ -1,0 +1,249 @@
+// Command bench measures Akin beside its peers, PostGraphile, Mercurius and Apollo Server, and beside pgbench with the
+// statements that Akin runs, which is as fast as PostgreSQL lets it be. `make bench` runs it; README.md says what is
+// fair about it and what is not.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// config is what the command line says.
+type config struct {
+	akin        string
+	size        int64
+	rounds      int
+	duration    time.Duration // of a measurement
+	warm        time.Duration // of each operation on each server, before the first round
+	samples     int
+	connections []int
+	operations  *regexp.Regexp
+	servers     *regexp.Regexp
+	out         string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, c, log)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (*config, error) {
+	c := &config{connections: []int{1, 16, 64}}
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.StringVar(&c.akin, "akin", "./akin", "Akin's program")
+	flags.Int64Var(&c.size, "size", 200_000, "how many customers; half as many identities again")
+	quick := flags.Bool("quick", false, "every measurement, but once and for a moment; flags given besides win")
+	flags.IntVar(&c.rounds, "rounds", 5, "how often everything is measured")
+	flags.DurationVar(&c.duration, "duration", 5*time.Second, "of a measurement; pgbench takes whole seconds")
+	flags.DurationVar(&c.warm, "warm", 2*time.Second, "for each operation on each server before the first round")
+	flags.IntVar(&c.samples, "samples", 512, "how many pages and identities are asked for; at most 512")
+	flags.StringVar(&c.out, "out", "bench/out", "the directory for what is found")
+	flags.Func("connections", "how many at once (default 1,16,64)", func(list string) error {
+		c.connections = nil
+		for text := range strings.SplitSeq(list, ",") {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return errors.New("must be numbers above 0")
+			}
+			c.connections = append(c.connections, n)
+		}
+		return nil
+	})
+	operations := flags.String("operations", "", "only those whose name this regular expression matches")
+	servers := flags.String("servers", "", "only these besides Akin and pgbench")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if *quick {
+		c.rounds, c.duration, c.warm, c.samples = 1, 400*time.Millisecond, 200*time.Millisecond, 128
+		if err := flags.Parse(args); err != nil { // what is given besides wins
+			return nil, err
+		}
+	}
+	if c.size < 10_000 || c.rounds < 1 || c.duration < 100*time.Millisecond || c.samples < 1 || c.samples > 128*variants {
+		return nil, errors.New("the flags ask for less than can be measured, or for more samples than pgbench can take")
+	}
+	var err error
+	if c.operations, err = regexp.Compile(*operations); err != nil {
+		return nil, err
+	}
+	c.servers, err = regexp.Compile(*servers)
+	return c, err
+}
+
+// bench is a run.
+type bench struct {
+	*config
+	log      *slog.Logger
+	programs *programs
+	db       *database
+	samples  []*sample
+	ops      []operation
+	limits   []*limit // of ops
+	servers  []*server
+	requests map[*server][][]request // to each server, of ops
+
+	dir string // for what the run needs and nobody after it
+}
+
+func run(ctx context.Context, c *config, log *slog.Logger) (err error) {
+	b := &bench{config: c, log: log, requests: map[*server][][]request{}}
+	if b.programs, err = find(c.akin); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "akin-bench-"); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil { // else the servers' logs in it are wanted
+			err = os.RemoveAll(b.dir)
+		}
+	}()
+	postgres, err := startPostgres(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, postgres.Stop(context.WithoutCancel(ctx))) }()
+	if b.db, err = openDatabase(ctx, postgres.URL(), b.programs.akin, c.size, log); err != nil {
+		return err
+	}
+	defer b.db.conn.Close(context.WithoutCancel(ctx))
+	defer func() {
+		for _, s := range b.servers {
+			s.stop()
+		}
+	}()
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	result, err := b.measure(ctx)
+	if err != nil {
+		return err
+	}
+	return result.write(c.out)
+}
+
+// prepare starts the servers and readies the requests to each, and what pgbench runs.
+func (b *bench) prepare(ctx context.Context) error {
+	token, err := b.token(ctx)
+	if err != nil {
+		return err
+	}
+	if b.samples, err = b.db.samples(ctx, b.config.samples); err != nil {
+		return err
+	}
+	for _, op := range operations(b.db.customers) {
+		if b.operations.MatchString(op.name) {
+			b.ops = append(b.ops, op)
+		}
+	}
+	statements := filepath.Join(b.dir, "statements.json")
+	env := []string{
+		"DATABASE_URL=" + b.db.url, "STORE=" + storeID, "STATEMENTS=" + statements, "SCHEMA=" + mustAbs("schema.graphqls"),
+	}
+	for _, s := range servers() {
+		if s.flavour != akin && !b.config.servers.MatchString(s.name) {
+			continue
+		}
+		if s.flavour == akin {
+			s.header = "Authorization: Bearer " + token + "\r\n"
+			env := append(env, "DATABASE_URL="+b.db.url+"&pool_max_conns="+strconv.Itoa(poolSize))
+			err = b.start(ctx, s, env)
+			if err == nil {
+				err = b.trace(ctx, token, s, statements)
+			}
+		} else {
+			err = b.start(ctx, s, env)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return b.compare(ctx)
+}
+
+func mustAbs(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		panic(err) // there is no working directory
+	}
+	return path
+}
+
+func (b *bench) token(ctx context.Context) (string, error) {
+	create := exec.CommandContext(ctx, b.programs.akin, "token", "create", "--store", "store 1", "--name", "bench", "--database-url", b.db.url)
+	create.Stderr = os.Stderr
+	token, err := create.Output()
+	if err != nil {
+		return "", fmt.Errorf("akin token create: %w", err)
+	}
+	return strings.TrimSpace(string(token)), nil
+}
+
+func (b *bench) start(ctx context.Context, s *server, env []string) error {
+	b.servers = append(b.servers, s)
+	if err := s.start(ctx, b.programs, env, b.dir); err != nil {
+		return err
+	}
+	return s.findCursors(ctx, b.samples)
+}
+
+// trace has Akin tell what it does to the database: for pgbench, and for the peers' upserts, whose functions it makes.
+func (b *bench) trace(ctx context.Context, token string, s *server, path string) error {
+	t, err := newTracer(ctx, b.db.url, token)
+	if err != nil {
+		return err
+	}
+	defer t.db.Close()
+	for i := range b.ops {
+		l, _, err := t.trace(ctx, b.db.conn, &b.ops[i], s, b.samples, b.dir)
+		if err != nil {
+			return err
+		}
+		b.limits = append(b.limits, l)
+	}
+	upserts := map[string]string{}
+	for name, policy := range map[string]string{"one": "upsert: create both", "many": "batch of 100 new"} {
+		for _, op := range operations(b.db.customers) {
+			if op.name != policy {
+				continue
+			}
+			_, statements, err := t.trace(ctx, b.db.conn, &op, s, nil, b.dir)
+			if err != nil {
+				return err
+			}
+			upserts[name] = statements[0].sql
+		}
+	}
+	text, err := json.Marshal(upserts)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return err
+	}
+	_, err = b.db.conn.Exec(ctx, strings.NewReplacer("@one@", upserts["one"], "@many@", upserts["many"]).Replace(functionsSQL))
+	return err
+}

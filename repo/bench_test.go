@@ -1,0 +1,99 @@
+package repo_test
+
+import (
+	"fmt"
+	"testing"
+
+	"akin/model"
+	"akin/repo/repotest"
+)
+
+func benchInput(id, email int, name string) *model.UpsertCustomerIdentityInput {
+	return &model.UpsertCustomerIdentityInput{
+		Platform: "woocommerce", PlatformCustomerID: fmt.Sprintf("cust_%d", id), Email: fmt.Sprintf("user%d@example.com", email),
+		FirstName: &name, LastName: ptr("Doe"),
+	}
+}
+
+// BenchmarkAuthenticate is a token that was seen a moment ago.
+func BenchmarkAuthenticate(b *testing.B) {
+	db := repotest.New(b)
+	_, token := repotest.NewStore(b, db, "shop")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := db.Authenticate(b.Context(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCustomers is a page of 50 customers, and the pages of their identities.
+func BenchmarkCustomers(b *testing.B) {
+	store, _ := repotest.NewStore(b, repotest.New(b), "shop")
+	inputs := make([]*model.UpsertCustomerIdentityInput, 200)
+	for i := range inputs {
+		inputs[i] = benchInput(i, i/2, "Jane")
+	}
+	if _, err := store.UpsertCustomerIdentities(b.Context(), inputs, model.RejectAll); err != nil {
+		b.Fatal(err)
+	}
+	args := model.PageArgs{First: ptr(50)}
+	b.ReportAllocs()
+	for b.Loop() {
+		customers, err := store.Customers(b.Context(), nil, nil, args)
+		if err != nil || len(customers.Nodes) != 50 {
+			b.Fatal(len(customers.Nodes), err)
+		}
+		pages := make([]model.IdentityPage, 50)
+		for i, c := range customers.Nodes {
+			if pages[i], err = store.IdentityPage(c.ID, nil, model.PageArgs{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if identities, err := store.IdentityPages(b.Context(), pages); err != nil || len(identities) != 50 {
+			b.Fatal(len(identities), err)
+		}
+	}
+}
+
+// BenchmarkUpsert is one identity, with what it may come to, and batches of 100.
+func BenchmarkUpsert(b *testing.B) {
+	store, _ := repotest.NewStore(b, repotest.New(b), "shop")
+	n := 0
+	one := func(name string, want model.UpsertOutcome, input func() *model.UpsertCustomerIdentityInput) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				payload, err := store.UpsertCustomerIdentity(b.Context(), *input())
+				if err != nil || payload.Outcome == nil || *payload.Outcome != want {
+					b.Fatal(payload, err)
+				}
+			}
+		})
+	}
+	many := func(name string, input func(i int) *model.UpsertCustomerIdentityInput) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			inputs := make([]*model.UpsertCustomerIdentityInput, 100)
+			for b.Loop() {
+				n += 100
+				for i := range inputs {
+					inputs[i] = input(i)
+				}
+				batch, err := store.UpsertCustomerIdentities(b.Context(), inputs, model.KeepValid)
+				if err != nil || *batch.Results[99].Outcome == model.OutcomeUnchanged {
+					b.Fatal(batch, err)
+				}
+			}
+		})
+	}
+	one("create both", model.OutcomeCreated, func() *model.UpsertCustomerIdentityInput { return benchInput(n, n, "Jane") })
+	one("link", model.OutcomeCreated, func() *model.UpsertCustomerIdentityInput { return benchInput(n, 1, "Jane") })
+	one("update", model.OutcomeUpdated, func() *model.UpsertCustomerIdentityInput { return benchInput(1, 1, fmt.Sprint("Jane ", n)) })
+	one("nothing new", model.OutcomeUnchanged, func() *model.UpsertCustomerIdentityInput { return benchInput(2, 2, "Jane") })
+	many("batch of 100 new", func(i int) *model.UpsertCustomerIdentityInput { return benchInput(n+i, n+i, "Jane") })
+	many("batch of 100 updates", func(i int) *model.UpsertCustomerIdentityInput {
+		return benchInput(10_000_000+i, i, fmt.Sprint("Jane ", n))
+	})
+}
