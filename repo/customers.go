@@ -45,15 +45,14 @@ func (s *Store) Customers(
 	order := customerOrders[by.Field]
 	l := list[model.Customer]{
 		name: fmt.Sprintf("customers %s %s", by.Field, by.Direction), order: order, direction: by.Direction,
-		query: func(p *params, page model.Page) (*bun.SelectQuery, error) {
-			query := s.selectCustomers(p, filter, func(identities *bun.SelectQuery) {
+		query: func(p *params, page model.Page) *bun.SelectQuery {
+			return s.selectCustomers(p, filter, func(identities *bun.SelectQuery) {
 				order.within(identities, p, "i.customer_id", by.Direction, page)
 			})
-			if filter.Search == nil {
-				return query, nil
-			}
-			return query, s.whereFound(ctx, query, p, *filter.Search)
 		},
+	}
+	if filter.Search != nil {
+		l = s.searched(l, *filter.Search)
 	}
 	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
 		l.changed = filter.UpdatedAt
@@ -70,7 +69,7 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 	var p params
 	query := s.selectCustomers(&p, filter)
 	if filter.Search != nil {
-		query.Where("c.id IN (?)", s.find(&p, *filter.Search))
+		query.Where("c.id = ANY (ARRAY(?))", s.find(&p, *filter.Search))
 	}
 	return s.count(ctx, query, p)
 }

@@ -256,7 +256,7 @@ func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.
 func (s *Store) Events(ctx context.Context, args model.PageArgs) (*model.CustomerEventConnection, error) {
 	l := list[model.CustomerEvent]{
 		name: "events", order: byID(eventID), direction: model.Ascending,
-		query: func(p *params, _ model.Page) (*bun.SelectQuery, error) { return s.selectEvents(p), nil },
+		query: func(p *params, _ model.Page) *bun.SelectQuery { return s.selectEvents(p) },
 	}
 	page, err := l.page(ctx, s, args)
 	if err != nil {

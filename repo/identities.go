@@ -36,7 +36,7 @@ func (s *Store) CustomerIdentities(
 	}
 	l := list[model.CustomerIdentity]{
 		name: fmt.Sprintf("customerIdentities %s %s", by.Field, by.Direction), order: identityOrders[by.Field], direction: by.Direction,
-		query: func(p *params, _ model.Page) (*bun.SelectQuery, error) { return s.selectIdentities(p, filter), nil },
+		query: func(p *params, _ model.Page) *bun.SelectQuery { return s.selectIdentities(p, filter) },
 	}
 	if *by == (model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}) {
 		l.changed = filter.UpdatedAt

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -105,10 +106,16 @@ type list[T any] struct {
 	order     order[T]
 	direction model.OrderDirection
 	// query selects the list's rows; the page is for what can begin where it does.
-	query func(p *params, page model.Page) (*bun.SelectQuery, error)
+	query func(p *params, page model.Page) *bun.SelectQuery
+	// shortcuts are tried before the query, in turn: a page that one fills is the page.
+	shortcuts []shortcut
 	// changed is when the rows changed, where the list may be a mirror's; see whereSettled.
 	changed *model.DateTimeRange
 }
+
+// shortcut selects the rows of a page from some of a list's. It is given how many the one before it found, and returns nil
+// where it is not worth trying.
+type shortcut func(p *params, page model.Page, found int) (*bun.SelectQuery, error)
 
 // page reads a page of the list. It returns BAD_USER_INPUT for an argument that breaks its rule.
 func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none model.Connection[T], err error) {
@@ -117,20 +124,30 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 	if err != nil {
 		return none, err
 	}
-	var p params
-	query, err := l.query(&p, page)
-	if err != nil {
-		return none, err
-	}
-	if err := l.order.page(query, &p, l.direction, page); err != nil {
-		return none, err
-	}
-	if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
-		return none, err
-	}
 	var rows []*T
-	if err := s.scan(ctx, query, p, &rows); err != nil {
-		return none, err
+	whole := func(p *params, page model.Page, _ int) (*bun.SelectQuery, error) {
+		query := l.query(p, page)
+		return query, l.order.page(query, p, l.direction, page)
+	}
+	for _, try := range append(slices.Clip(l.shortcuts), whole) {
+		var p params
+		query, err := try(&p, page, len(rows))
+		if err != nil {
+			return none, err
+		}
+		if query == nil {
+			continue
+		}
+		if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
+			return none, err
+		}
+		rows = nil
+		if err := s.scan(ctx, query, p, &rows); err != nil {
+			return none, err
+		}
+		if len(rows) > page.Size {
+			break
+		}
 	}
 	return model.NewConnection(page, rows, func(row *T) string { return l.order.place(row).Encode(scope) }), nil
 }

@@ -19,11 +19,12 @@ import (
 const (
 	pageBound     = 150
 	filteredBound = 8_000
-	keyBound      = 20    // one object
-	manyBound     = 800   // the identities of 50 customers, 100 nodes
-	upsertBound   = 100   // one input
-	batchBound    = 6_000 // 100 inputs
-	freshBound    = 200   // any of these in a store that is next to empty to its statistics, of 2 inputs or 20 rows
+	searchBound   = 30_000 // a walk past 5,000 customers and their identities
+	keyBound      = 20     // one object
+	manyBound     = 800    // the identities of 50 customers, 100 nodes
+	upsertBound   = 100    // one input
+	batchBound    = 6_000  // 100 inputs
+	freshBound    = 200    // any of these in a store that is next to empty to its statistics, of 2 inputs or 20 rows
 )
 
 func TestPlans(t *testing.T) {
@@ -117,8 +118,11 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 			for where, args := range pages(half.PageInfo.StartCursor) {
 				for what, filter := range filters {
 					bound := filteredBound
-					if what == "all" {
+					switch {
+					case what == "all":
 						bound = pageBound
+					case filter.Search != nil:
+						bound = searchBound
 					}
 					e.check(fmt.Sprintf("customers: %s by %s %s: %s", what, field, direction, where), bound, func() error {
 						_, err := store.Customers(ctx, filter, by, args)
