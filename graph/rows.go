@@ -31,14 +31,14 @@ func writeRows(ctx context.Context, next graphql.Resolver) (any, error) {
 		return result, err
 	}
 	if json, ok := writeJSON(ctx, field.Field, result); ok {
-		return finished(json), nil
+		return json, nil
 	}
 	return result, nil
 }
 
 // writeJSON returns the JSON of a field's result, unless gqlgen must write it; so it must where the code of a row panics,
 // to tell at which field.
-func writeJSON(ctx context.Context, field graphql.CollectedField, result any) (json []byte, ok bool) {
+func writeJSON(ctx context.Context, field graphql.CollectedField, result any) (_ finished, ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
@@ -47,16 +47,28 @@ func writeJSON(ctx context.Context, field graphql.CollectedField, result any) (j
 	rows := reflect.ValueOf(result)
 	write := plan{ctx}.value(field.Selections, field.Definition.Type, rows.Type())
 	if write == nil {
-		return nil, false
+		return finished{}, false
 	}
-	return write(nil, rows)
+	json := buffers.Get().(*[]byte)
+	*json, ok = write((*json)[:0], rows)
+	return finished{json}, ok
 }
 
-// finished is JSON that is written as it is.
-type finished []byte
+// finished is JSON that is written as it is, and once.
+type finished struct{ json *[]byte }
 
 // MarshalGQL writes the JSON.
-func (f finished) MarshalGQL(w io.Writer) { _, _ = w.Write(f) }
+func (f finished) MarshalGQL(w io.Writer) {
+	_, _ = w.Write(*f.json)
+	if cap(*f.json) <= maxBuffer {
+		buffers.Put(f.json)
+	}
+}
+
+// buffers are for JSON. Those that have grown beyond maxBuffer bytes, for a page of a thousand rows or so, are not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxBuffer = 256 << 10
 
 // write appends the JSON of a value. It is nil, or reports false, where gqlgen must answer.
 type write func([]byte, reflect.Value) ([]byte, bool)

@@ -263,7 +263,7 @@ func (w *writtenFields) watch(ctx context.Context, next graphql.Resolver) (any, 
 	w.roots++
 	if written, ok := result.(finished); ok {
 		w.written++
-		if string(written) != "null" {
+		if string(*written.json) != "null" {
 			w.add(ctx, field.Field.Selections)
 		}
 	}
