@@ -33,7 +33,7 @@ func newHandler(cfg Config, around ...graphql.FieldMiddleware) http.Handler {
 // TestRowsAreWrittenAsGqlgenWritesThem sends some thousands of random operations to two handlers, one of them without
 // writeRows, and compares the answers: the data byte for byte, the errors in any order. For every second of them, what the
 // resolvers and loadAhead have read is damaged before it is written. In the end each field of each object must have been
-// written by writeRows, and as many answers as not.
+// written by writeRows, and most answers.
 func TestRowsAreWrittenAsGqlgenWritesThem(t *testing.T) {
 	t.Parallel()
 	db := repotest.New(t)
@@ -71,8 +71,8 @@ func TestRowsAreWrittenAsGqlgenWritesThem(t *testing.T) {
 	}
 	group.Wait()
 	t.Logf("of %d root fields, %d were written by writeRows", seen.roots, seen.written)
-	if seen.written < seen.roots/2 {
-		t.Errorf("of %d root fields, only %d were written by writeRows", seen.roots, seen.written)
+	if seen.roots < mutations+queries || seen.written < seen.roots*3/4 {
+		t.Error("so few that little is shown")
 	}
 	for _, definition := range schema.Types {
 		if definition.Kind != ast.Object || definition == schema.Query || definition == schema.Mutation || strings.HasPrefix(definition.Name, "__") {
@@ -186,8 +186,8 @@ func (c client) awaitSettled() {
 type harmKey struct{}
 
 // damage is field middleware that damages what a root field answers with, to the harm of the request: it takes pointers,
-// interfaces and slices away, some of them such as the schema promises, and puts in texts that are hard to write. The same
-// answer takes the same damage each time.
+// interfaces and slices away, some of them such as the schema promises, and puts in texts and times that are hard to write.
+// The same answer takes the same damage each time.
 func damage(ctx context.Context, next graphql.Resolver) (any, error) {
 	result, err := next(ctx)
 	field := graphql.GetFieldContext(ctx)
@@ -230,6 +230,9 @@ func (d damager) walk(v reflect.Value) {
 			d.walk(v.MapIndex(key))
 		}
 	case reflect.Struct:
+		if instant, ok := v.Interface().(time.Time); ok && v.CanSet() && d.IntN(30) == 0 {
+			v.Set(reflect.ValueOf(instant.Add(time.Duration(d.Uint64() >> 1)).In(time.FixedZone("", -3600))))
+		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
 				d.walk(v.Field(i))
