@@ -59,7 +59,8 @@ var inputs = pool{
 func (p pool) add(list string, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		for name, inner := range value {
+		for _, name := range slices.Sorted(maps.Keys(value)) { // so that the same seed asks for the same
+			inner := value[name]
 			switch text, isText := inner.(string); {
 			case name == "id":
 				p["ID"] = append(p["ID"], text)

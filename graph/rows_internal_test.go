@@ -48,8 +48,8 @@ func TestRowsAreWrittenAsGqlgenWritesThem(t *testing.T) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), pool: pool}
 		document := g.operation(mutation)
 		harm := seed % 2 * seed
-		if mutation {
-			stock.send(document, g.variables, harm) // so that it has nothing new to say
+		if mutation && !stock.settle(document, g.variables, harm) {
+			return
 		}
 		want, got := stock.send(document, g.variables, harm), rows.send(document, g.variables, harm)
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -125,6 +125,20 @@ func (c client) send(document string, variables map[string]any, harm uint64) rep
 	}
 	slices.Sort(got.Errors)
 	return got
+}
+
+// settle repeats a mutation until it has nothing new to say. One that takes away the key that it finds its customer by
+// always has.
+func (c client) settle(document string, variables map[string]any, harm uint64) bool {
+	before := c.send(document, variables, harm)
+	for range 3 {
+		after := c.send(document, variables, harm)
+		if cmp.Equal(before, after) {
+			return true
+		}
+		before = after
+	}
+	return false
 }
 
 // fill writes customers that know much or little, with their identities and events, and returns what arguments find.
