@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -67,19 +68,26 @@ var schema = func() *ast.Schema {
 }()
 
 func newEndpoint(cfg Config) *endpoint {
+	timeout := cfg.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	return &endpoint{db: cfg.DB, exec: newExecutor(cfg.Log, writeRows, loadAhead), timeout: timeout}
+}
+
+// newExecutor returns gqlgen's executor of the schema; the first of the middleware is the outermost.
+func newExecutor(log *slog.Logger, around ...graphql.FieldMiddleware) *executor.Executor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: &Resolver{}}))
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
 	exec.Use(&limits{documents: documents})
 	exec.Use(enumVariables{})
-	exec.SetErrorPresenter(presenter{log: cfg.Log}.present)
+	exec.SetErrorPresenter(presenter{log: log}.present)
 	exec.SetRecoverFunc(recovered)
-	exec.AroundFields(loadAhead)
-	timeout := cfg.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+	for _, middleware := range around {
+		exec.AroundFields(middleware)
 	}
-	return &endpoint{db: cfg.DB, exec: exec, timeout: timeout}
+	return exec
 }
 
 func allowOrigins(origins []string, next http.Handler) http.Handler {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -202,11 +203,12 @@ func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model
 
 // identitiesOf returns the page of each customer's identities that the field asks for.
 func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerIdentityConnection, error) {
-	arguments := l.arguments(field)
+	platform, page, err := listArguments(l.ctx, field, "platform")
+	if err != nil {
+		return nil, nil //nolint:nilerr // the resolver says so in its place
+	}
 	return pagesOf(l, customers, l.store.IdentityPages,
-		func(c *model.Customer) (model.IdentityPage, error) {
-			return l.store.IdentityPage(c.ID, argument(arguments, "platform", graphql.UnmarshalString), pageArguments(arguments))
-		},
+		func(c *model.Customer) (model.IdentityPage, error) { return l.store.IdentityPage(c.ID, platform, page) },
 		func(c *model.Customer) *map[model.IdentityPage]*model.CustomerIdentityConnection {
 			return &c.IdentityPages
 		})
@@ -214,11 +216,12 @@ func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.Coll
 
 // eventsOf returns the page of each customer's events that the field asks for.
 func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerEventConnection, error) {
-	arguments := l.arguments(field)
+	eventType, page, err := listArguments(l.ctx, field, "type")
+	if err != nil {
+		return nil, nil //nolint:nilerr // the resolver says so in its place
+	}
 	return pagesOf(l, customers, l.store.EventPages,
-		func(c *model.Customer) (model.EventPage, error) {
-			return l.store.EventPage(c.ID, argument(arguments, "type", graphql.UnmarshalString), pageArguments(arguments))
-		},
+		func(c *model.Customer) (model.EventPage, error) { return l.store.EventPage(c.ID, eventType, page) },
 		func(c *model.Customer) *map[model.EventPage]*model.CustomerEventConnection { return &c.EventPages })
 }
 
@@ -343,33 +346,33 @@ func (l *lookahead) connection(selections ast.SelectionSet, object string) (rows
 	return rows, counted
 }
 
-// fields returns what a selection asks of an object: through fragments, and without what @skip and @include leave out.
+// fields returns what a selection asks of an object.
 func (l *lookahead) fields(selections ast.SelectionSet, object string) []graphql.CollectedField {
-	return graphql.CollectFields(graphql.GetOperationContext(l.ctx), selections, []string{object, "Node"})
+	return collectFields(l.ctx, selections, object)
 }
 
-// arguments returns the values of a field's arguments. Validation has seen to their types; what it cannot see to, the
-// resolver meets again.
-func (l *lookahead) arguments(field graphql.CollectedField) map[string]any {
-	return field.ArgumentMap(graphql.GetOperationContext(l.ctx).Variables)
+// collectFields returns what a selection asks of an object: through fragments, and without what @skip and @include leave
+// out.
+func collectFields(ctx context.Context, selections ast.SelectionSet, object string) []graphql.CollectedField {
+	return graphql.CollectFields(graphql.GetOperationContext(ctx), selections, []string{object, "Node"})
 }
 
-func pageArguments(values map[string]any) model.PageArgs {
-	return model.PageArgs{
-		First:  argument(values, "first", model.UnmarshalInt),
-		After:  argument(values, "after", graphql.UnmarshalString),
-		Last:   argument(values, "last", model.UnmarshalInt),
-		Before: argument(values, "before", graphql.UnmarshalString),
-	}
+// listArguments returns the arguments of a list of a customer: its condition, which has a name of its own, and its page.
+// Validation has seen to most of what can be wrong with their types.
+func listArguments(ctx context.Context, field graphql.CollectedField, condition string) (*string, model.PageArgs, error) {
+	values := field.ArgumentMap(graphql.GetOperationContext(ctx).Variables)
+	of, errOf := argument(values, condition, graphql.UnmarshalString)
+	first, errFirst := argument(values, "first", model.UnmarshalInt)
+	after, errAfter := argument(values, "after", graphql.UnmarshalString)
+	last, errLast := argument(values, "last", model.UnmarshalInt)
+	before, errBefore := argument(values, "before", graphql.UnmarshalString)
+	return of, model.PageArgs{First: first, After: after, Last: last, Before: before}, cmp.Or(errOf, errFirst, errAfter, errLast, errBefore)
 }
 
-func argument[T any](values map[string]any, name string, read func(any) (T, error)) *T {
+func argument[T any](values map[string]any, name string, read func(any) (T, error)) (*T, error) {
 	if values[name] == nil {
-		return nil
+		return nil, nil
 	}
 	value, err := read(values[name])
-	if err != nil {
-		return nil
-	}
-	return &value
+	return &value, err
 }
