@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/uptrace/bun"
+	"github.com/jackc/pgx/v5"
 
 	"akin/model"
 )
@@ -46,14 +46,14 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 	}
 	err := withRetries(ctx, func(ctx context.Context) (err error) {
 		if policy == model.RejectAll {
-			return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-				if _, err := k.write(ctx, tx.Tx, pending); err != nil {
+			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+				if _, err := k.write(ctx, tx, pending); err != nil {
 					return err
 				}
 				return faulty(batch.Results)
 			})
 		}
-		pending, err = k.write(ctx, s.db.DB, pending)
+		pending, err = k.write(ctx, s.pool, pending)
 		return err
 	})
 	if errors.Is(err, errFaulty) {
@@ -134,7 +134,7 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 	}
 	requests := []*request[W, P]{{wanted: wanted, path: []string{"input"}, answer: payload}}
 	err := withRetries(ctx, func(ctx context.Context) error {
-		_, err := k.write(ctx, s.db.DB, requests)
+		_, err := k.write(ctx, s.pool, requests)
 		return err
 	})
 	return payload, err

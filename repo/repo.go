@@ -4,7 +4,6 @@ package repo
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
 // connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
@@ -44,6 +44,7 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	}
 	config.ConnConfig.Tracer = tracer
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
@@ -74,13 +75,14 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Store returns the part of the database that belongs to the store with this ID.
 func (db *DB) Store(id uuid.UUID) *Store {
-	return &Store{db: db.bun, id: id, lastSettled: &db.lastSettled}
+	return &Store{db: db.bun, pool: db.pool, id: id, lastSettled: &db.lastSettled}
 }
 
 // Store is one store's part of the database; nothing that it does reaches another store's.
 type Store struct {
-	db *bun.DB
-	id uuid.UUID
+	db   *bun.DB
+	pool *pgxpool.Pool
+	id   uuid.UUID
 
 	lastSettled *lastSettled // the database's
 }
@@ -116,7 +118,7 @@ func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest
 	if p.planAnew {
 		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 	}
-	return scanRows(ctx, s.db, s.db.DB, query.String(), args, dest...)
+	return scanRows(ctx, s.db, s.pool, query.String(), args, dest...)
 }
 
 // count returns how many rows the query would give.
@@ -127,17 +129,4 @@ func (s *Store) count(ctx context.Context, query *bun.SelectQuery, p params) (in
 		return 0, err
 	}
 	return counts[0], nil
-}
-
-// querier is a *sql.DB or a *sql.Tx.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func scanRows(ctx context.Context, db *bun.DB, q querier, query string, args []any, dest ...any) error {
-	rows, err := q.QueryContext(ctx, query, args...) //nolint:rowserrcheck // ScanRows checks and closes them
-	if err == nil {
-		err = db.ScanRows(ctx, rows, dest...)
-	}
-	return asModelError(err)
 }

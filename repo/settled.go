@@ -46,7 +46,7 @@ func (s *Store) settled(ctx context.Context) (time.Time, error) {
 	}
 	asked := time.Now()
 	var before []time.Time
-	if err := scanRows(ctx, s.db, s.db.DB, selectSettled, nil, &before); err != nil {
+	if err := scanRows(ctx, s.db, s.pool, selectSettled, nil, &before); err != nil {
 		return time.Time{}, err
 	}
 	s.lastSettled.Store(&settledAt{before[0], asked})

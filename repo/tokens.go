@@ -120,7 +120,7 @@ func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
 	var found []*Token
 	// Not *: a column that a newer server's migration adds must not stop this one.
 	const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at FROM api_tokens WHERE hash = $1`
-	if err := scanRows(ctx, db.bun, db.bun.DB, query, []any{hash[:]}, &found); err != nil {
+	if err := scanRows(ctx, db.bun, db.pool, query, []any{hash[:]}, &found); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash[:]) != 1 {
