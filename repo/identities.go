@@ -112,7 +112,7 @@ func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.
 }
 
 func (s *Store) identityScope(customerID uuid.UUID) string {
-	return fmt.Sprintf("%s customer %s identities", s.id, customerID)
+	return s.id.String() + " customer " + customerID.String() + " identities"
 }
 
 // IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing

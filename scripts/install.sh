@@ -41,9 +41,9 @@ for need in "$@"; do
 	apt-get:postgres) packages="$packages postgresql" ;;
 	apt-get:pgbench | dnf:pgbench | apk:pgbench) packages="$packages postgresql-contrib" ;;
 	apt-get:compiler) packages="$packages gcc libc6-dev" ;;
-	dnf:postgres) packages="$packages postgresql-server" ;;
+	dnf:postgres) packages="$packages postgresql-server postgresql-contrib" ;;
 	dnf:compiler) packages="$packages gcc" ;;
-	apk:postgres) packages="$packages postgresql" ;;
+	apk:postgres) packages="$packages postgresql postgresql-contrib" ;;
 	apk:compiler) packages="$packages gcc musl-dev" ;;
 	apt-get:chromium | dnf:chromium | apk:chromium) packages="$packages chromium" ;;
 	brew:postgres) packages="$packages postgresql@18" ;;
