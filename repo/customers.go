@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,17 +43,22 @@ func (s *Store) Customers(
 	if by == nil {
 		by = &model.CustomerOrder{Field: model.CustomersByCreatedAt, Direction: model.Descending}
 	}
-	order := customerOrders[by.Field]
+	order, rest := customerOrders[by.Field], *filter
+	rest.Search, rest.Tags = nil, nil
+	seek := filter.Search != nil || len(filter.Tags) > 0 && reflect.ValueOf(rest).IsZero()
+	if !seek {
+		rest.Tags = filter.Tags // PostgreSQL knows better how tags and other conditions go together
+	}
 	l := list[model.Customer]{
 		name: fmt.Sprintf("customers %s %s", by.Field, by.Direction), order: order, direction: by.Direction,
 		query: func(p *params, page model.Page) *bun.SelectQuery {
-			return s.selectCustomers(p, filter, func(identities *bun.SelectQuery) {
+			return s.selectCustomers(p, &rest, func(identities *bun.SelectQuery) {
 				order.within(identities, p, "i.customer_id", by.Direction, page)
 			})
 		},
 	}
-	if filter.Search != nil {
-		l = s.searched(l, *filter.Search)
+	if seek {
+		l = s.sought(l, filter)
 	}
 	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
 		l.changed = filter.UpdatedAt
@@ -91,12 +97,8 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...fu
 	if f.PhoneNumber != nil {
 		query.Where("c.phone_number = ?", p.add(*f.PhoneNumber))
 	}
-	if f.Tags != nil {
-		p.planAnew = true
-		query.Where("c.tags @> ?", p.add(f.Tags))
-		if len(f.Tags) > 0 {
-			query.Where("c.tags <> '{}'") // as the index has it
-		}
+	if len(f.Tags) > 0 {
+		whereTags(query, p, f.Tags)
 	}
 	if f.AccountStatus != nil {
 		p.planAnew = true
@@ -120,6 +122,12 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...fu
 	whereCreated(query, p, f.CreatedAt)
 	whereUpdated(query, p, f.UpdatedAt)
 	return query
+}
+
+// whereTags narrows a query to customers that have all of the tags. The second condition is the index's.
+func whereTags(query *bun.SelectQuery, p *params, tags []string) {
+	p.planAnew = true
+	query.Where("c.tags @> ?", p.add(tags)).Where("c.tags <> '{}'")
 }
 
 // Customer returns the customer with this key, nil where there is none, or BAD_USER_INPUT for a key that breaks its

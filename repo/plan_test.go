@@ -19,7 +19,7 @@ import (
 const (
 	pageBound     = 150
 	filteredBound = 8_000
-	searchBound   = 30_000 // a walk past 5,000 customers and their identities
+	searchBound   = 30_000 // a walk past 5,000 customers, with their identities
 	keyBound      = 20     // one object
 	manyBound     = 800    // the identities of 50 customers, 100 nodes
 	upsertBound   = 100    // one input
@@ -121,7 +121,7 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 					switch {
 					case what == "all":
 						bound = pageBound
-					case filter.Search != nil:
+					case filter.Search != nil || filter.Tags != nil:
 						bound = searchBound
 					}
 					e.check(fmt.Sprintf("customers: %s by %s %s: %s", what, field, direction, where), bound, func() error {

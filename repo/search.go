@@ -27,19 +27,27 @@ func (s *Store) find(p *params, fragment string) *bun.SelectQuery {
 }
 
 // How far a walk in the order of a page goes before the index is asked. On 1,000,000 customers one past 1,000 takes 2 to
-// 3 ms. The short one tells how common the fragment is there, the long one is taken where it is to fill the page.
+// 3 ms. The short one tells how common what is sought is there, the long one is taken where it is to fill the page.
 const (
 	shortWalk = 300
 	longWalk  = 5_000
 )
 
-// searched returns the list's rows that have the fragment. A common fragment fills a page after a short walk; a rare one is
-// in few rows, to which the index leads. Which of both it is, in two tables and along the order, PostgreSQL cannot know
-// before.
-func (s *Store) searched(l list[model.Customer], fragment string) list[model.Customer] {
+// sought returns the list's rows that have the fragment and the tags of a filter. What is common fills a page after a short
+// walk; what is rare is in few rows, to which an index leads in an order of its own. Which of both it is, for a value that
+// may be in no statistics, and along the order, PostgreSQL cannot know before.
+func (s *Store) sought(l list[model.Customer], f *model.CustomerFilter) list[model.Customer] {
 	rows := l.query
 	l.query = func(p *params, page model.Page) *bun.SelectQuery {
-		return rows(p, page).Where("c.id = ANY (ARRAY(?))", s.find(p, fragment))
+		query := rows(p, page)
+		if f.Search == nil {
+			tagged := s.selectCustomers(p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
+			return query.Where("c.id = ANY (ARRAY(?))", tagged)
+		}
+		if len(f.Tags) > 0 {
+			whereTags(query, p, f.Tags)
+		}
+		return query.Where("c.id = ANY (ARRAY(?))", s.find(p, *f.Search))
 	}
 	walk := func(p *params, page model.Page, n int) (*bun.SelectQuery, error) {
 		way := page
@@ -53,11 +61,16 @@ func (s *Store) searched(l list[model.Customer], fragment string) list[model.Cus
 		if err := l.order.page(passed, p, l.direction, way); err != nil {
 			return nil, err
 		}
-		pattern := p.pattern(fragment)
-		// A scalar, for PostgreSQL would answer EXISTS from a table of all identities with the fragment.
-		query := s.db.NewSelect().Model((*model.Customer)(nil)).ModelTableExpr("(?) AS c", passed).
-			Where(`(c.search_text LIKE ? OR (SELECT true FROM customer_identities AS i
+		query := s.db.NewSelect().Model((*model.Customer)(nil)).ModelTableExpr("(?) AS c", passed)
+		if len(f.Tags) > 0 {
+			whereTags(query, p, f.Tags)
+		}
+		if f.Search != nil {
+			pattern := p.pattern(*f.Search)
+			// A scalar, for PostgreSQL would answer EXISTS from a table of all identities with the fragment.
+			query.Where(`(c.search_text LIKE ? OR (SELECT true FROM customer_identities AS i
 				WHERE i.store_id = c.store_id AND i.customer_id = c.id AND i.search_text LIKE ? LIMIT 1))`, pattern, pattern)
+		}
 		return query, walked.page(query, p, l.direction, model.Page{Size: page.Size, Backward: page.Backward})
 	}
 	l.shortcuts = []shortcut{
