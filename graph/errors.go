@@ -74,7 +74,7 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 	var known *model.Error
 	isKnown := errors.As(err, &known)
 	if ctx.Err() != nil && (!isKnown || known.Code == model.CodeUnavailable) {
-		return interrupted(ctx)
+		known, isKnown = interrupted(ctx), true
 	}
 	if isKnown {
 		if record := recordFrom(ctx); known.Code == model.CodeUnavailable && record.meets(known.Cause) {

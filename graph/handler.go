@@ -48,6 +48,7 @@ func NewHandler(cfg Config) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 		defer cancel()
 		if err := cfg.DB.Ping(ctx); err != nil {
+			w.Header().Set(retryAfterHeader, "1")
 			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 			return
 		}
@@ -95,7 +96,10 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-const requestIDHeader = "X-Request-Id"
+const (
+	requestIDHeader  = "X-Request-Id"
+	retryAfterHeader = "Retry-After" // in seconds
+)
 
 // saneRequestID is what is taken for a request ID of the client's: safe in a header, a log and a message.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)

@@ -74,6 +74,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set(refused.header, refused.value)
 		}
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set(retryAfterHeader, "1")
+	}
 	writeResponse(w, status, cmp.Or(mediaType, mediaJSON), response)
 }
 
@@ -123,6 +126,8 @@ func (e *endpoint) respond(
 	if err := authorize(token, operation.Operation.Operation); err != nil {
 		return nil, err
 	}
+	ctx, end := e.db.Watch(ctx)
+	defer end()
 	next, ctx := e.exec.DispatchOperation(withStore(ctx, e.db.Store(token.StoreID)), operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
 		return nil, context.Cause(ctx)

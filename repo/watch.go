@@ -1,0 +1,124 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"akin/model"
+)
+
+// DefaultMaxWait is how long what is watched waits for a connection, and for a database that is silent, where the URL
+// has no pool_max_wait.
+const DefaultMaxWait = 900 * time.Millisecond
+
+// maxWaitParam is the parameter of the URL that sets it, beside pgxpool's pool_max_conns and its likes.
+const maxWaitParam = "pool_max_wait"
+
+// takeMaxWait takes the parameter out of the configuration: what pgx does not know, it would send to the server.
+func takeMaxWait(config *pgxpool.Config) (time.Duration, error) {
+	text, given := config.ConnConfig.RuntimeParams[maxWaitParam]
+	if !given {
+		return DefaultMaxWait, nil
+	}
+	delete(config.ConnConfig.RuntimeParams, maxWaitParam)
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < time.Millisecond {
+		return 0, fmt.Errorf("%s of the database's URL must be a time of 1ms or more, such as 900ms", maxWaitParam)
+	}
+	return wait, nil
+}
+
+// pulse is the pool of the one connection on which the database is asked whether it still answers. It is apart, for the
+// others are all in use just when that is in doubt, and it is opened when first needed.
+func pulse(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
+	config = config.Copy()
+	config.ConnConfig.Tracer = nil
+	config.MaxConns, config.MinConns, config.MinIdleConns = 1, 0, 0
+	config.MaxConnIdleTime = time.Minute // a firewall may forget a connection, which then looks like a silent database
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+type watched struct{}
+
+// Watch returns a context that bounds what is done in it by the time that the database's URL sets. A statement that
+// gets no connection within it ends as UNAVAILABLE, so that a pool in which all are busy is not queued for without end;
+// and the context ends with UNAVAILABLE for its cause when the database has been silent for so long. A statement may
+// take longer than that as long as the database answers others. Commands do without: they can wait.
+func (db *DB) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(context.WithValue(ctx, watched{}, true))
+	silence := db.maxWait / 3 // before the database is asked; the rest is for its answer
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := db.alive(db.maxWait - silence); err != nil {
+			end(unavailable(err))
+			return
+		}
+		timer.Reset(silence)
+	})
+	timer.Reset(silence)
+	return ctx, func() {
+		timer.Stop()
+		end(nil)
+	}
+}
+
+// alive returns an error unless the database says anything within the time, be it that it has no room; whoever asks at
+// the same time shares the answer.
+func (db *DB) alive(within time.Duration) error {
+	_, err, _ := db.asking.Do("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		defer cancel()
+		err := db.pulse.Ping(ctx)
+		var answer *pgconn.PgError
+		if errors.As(err, &answer) {
+			return nil, nil
+		}
+		return nil, err
+	})
+	return err
+}
+
+// connector bounds the wait for a connection of the pool.
+type connector struct {
+	driver.Connector
+
+	wait time.Duration
+}
+
+var errWaited = errors.New("the wait for a connection is over")
+
+// Connect is part of driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if ctx.Value(watched{}) == nil {
+		return c.Connector.Connect(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.wait, errWaited)
+	defer cancel()
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errWaited) {
+		return nil, &model.Error{
+			Code: model.CodeUnavailable, Message: "the database is too busy at present; try again",
+			Cause: fmt.Errorf("no connection within %s: %w", c.wait, err),
+		}
+	}
+	return conn, err
+}
+
+// openPool is stdlib.OpenDBFromPool with a bounded wait.
+func openPool(pool *pgxpool.Pool, wait time.Duration) *sql.DB {
+	db := sql.OpenDB(connector{Connector: stdlib.GetPoolConnector(pool), wait: wait})
+	db.SetMaxIdleConns(0) // the pool keeps them
+	return db
+}
