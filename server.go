@@ -169,7 +169,13 @@ type serveCommand struct {
 	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
-	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
+	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take, with the arrival of its body (${default})."`
+
+	Introspection bool `env:"AKIN_INTROSPECTION" negatable:"" default:"true" help:"Answer __schema and __type; the playground needs it."`
+	Suggestions   bool `env:"AKIN_SUGGESTIONS" negatable:"" default:"true" help:"Suggest a known name for one that is not."`
+
+	Limits    graph.Limits    `embed:"" prefix:"max-" envprefix:"AKIN_MAX_"`
+	RateLimit graph.RateLimit `embed:"" prefix:"rate-" envprefix:"AKIN_RATE_"`
 }
 
 // Validate holds the flags to their rules.
@@ -177,7 +183,7 @@ func (s *serveCommand) Validate() error {
 	if s.Timeout < time.Millisecond || s.Timeout > shutdownTimeout {
 		return fmt.Errorf("--timeout must be 1ms to %s; it is %s", shutdownTimeout, s.Timeout)
 	}
-	return nil
+	return errors.Join(s.Limits.Verify(), s.RateLimit.Verify(s.Limits))
 }
 
 // Run serves until ctx is done, then lets the requests in flight finish.
@@ -198,7 +204,10 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 
 // config settles what depends on the mode, and greets the developer in the embedded one.
 func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
-	config := graph.Config{DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout}
+	config := graph.Config{
+		DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout, Limits: s.Limits, RateLimit: s.RateLimit,
+		NoIntrospection: !s.Introspection, NoSuggestions: !s.Suggestions,
+	}
 	token, withPlayground := "", false
 	if db.server != nil {
 		var err error

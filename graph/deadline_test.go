@@ -117,7 +117,7 @@ func TestARequestPastItsTimeEndsItsStatement(t *testing.T) {
 	began := time.Now()
 	h.waits(t, 0)
 	t.Logf("the statement ended %s after the answer", time.Since(began))
-	got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "took longer than 500ms")
+	got.check(t, http.StatusServiceUnavailable, "TIMED_OUT", "took longer than 500ms")
 	if got.header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
 	}

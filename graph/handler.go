@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/google/uuid"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -34,6 +35,10 @@ type Config struct {
 	Playground http.Handler  // serves every path but ours; nil for none
 	Origins    []string      // may read answers from a browser (CORS), such as "https://shop.example"; "*" for all
 	Timeout    time.Duration // of one request; DefaultTimeout where zero
+	Limits     Limits        // DefaultLimits where zero
+	RateLimit  RateLimit     // none where zero
+	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors.
+	NoIntrospection, NoSuggestions bool
 }
 
 // NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
@@ -71,16 +76,20 @@ func newEndpoint(cfg Config) *endpoint {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: &Resolver{}}))
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
-	exec.Use(&limits{documents: documents})
+	bounds := cfg.Limits.withDefaults()
+	exec.Use(&limits{Limits: bounds, documents: documents, noIntrospection: cfg.NoIntrospection})
 	exec.Use(enumVariables{})
-	exec.SetErrorPresenter(presenter{log: cfg.Log}.present)
+	exec.SetErrorPresenter(presenter{log: cfg.Log, noSuggestions: cfg.NoSuggestions}.present)
 	exec.SetRecoverFunc(recovered)
 	exec.AroundFields(loadAhead)
 	timeout := cfg.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	return &endpoint{db: cfg.DB, exec: exec, timeout: timeout}
+	return &endpoint{
+		db: cfg.DB, exec: exec, timeout: timeout, limits: bounds,
+		buckets: newBuckets(cfg.RateLimit, bounds.Cost), crowd: crowd{most: bounds.Concurrent, count: map[uuid.UUID]int{}},
+	}
 }
 
 func allowOrigins(origins []string, next http.Handler) http.Handler {
@@ -91,14 +100,19 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders: []string{"Authorization", "Content-Type", requestIDHeader},
-		ExposedHeaders: []string{"WWW-Authenticate", requestIDHeader},
-		MaxAge:         7200, // seconds; Chromium keeps an answer no longer
+		ExposedHeaders: []string{
+			"WWW-Authenticate", requestIDHeader, retryAfterHeader, rateLimitHeader, rateLimitPolicyHeader,
+		},
+		MaxAge: 7200, // seconds; Chromium keeps an answer no longer
 	}).Handler(next)
 }
 
 const (
 	requestIDHeader  = "X-Request-Id"
 	retryAfterHeader = "Retry-After" // in seconds
+
+	rateLimitHeader       = "RateLimit"
+	rateLimitPolicyHeader = "RateLimit-Policy"
 )
 
 // saneRequestID is what is taken for a request ID of the client's: safe in a header, a log and a message.
@@ -110,7 +124,9 @@ type requestRecord struct {
 	storeID   string
 	token     string // its name
 	operation string // its name
+	cost      int    // of the operation
 	code      string // of the first error
+	paid      *payment
 	causes    sync.Map
 }
 

@@ -319,6 +319,6 @@ func TestARequestThatTakesTooLongIsUnavailable(t *testing.T) {
 	a := newAPI(t, func(cfg *graph.Config) { cfg.Timeout = time.Nanosecond })
 	for _, accept := range []string{"application/json", "application/graphql-response+json"} {
 		got := a.send(t, request{header: map[string]string{"Accept": accept}, body: `{"query":"{store{name}}"}`})
-		got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "took longer than 1ns")
+		got.check(t, http.StatusServiceUnavailable, "TIMED_OUT", "took longer than 1ns")
 	}
 }
