@@ -107,6 +107,9 @@ func hostileSet() []hostile {
 		{name: "an operation's name of 1 MB", body: `{"query":"{__typename}","operationName":"` + long + `"}`, code: complicated},
 		{name: "9,900 unknown fields", body: document("{store{" + numbered("nam%d ", 9_900) + "}}"), code: complicated},
 		{name: "2,400 unknown fields", body: document("{store{" + numbered("nam%d ", 2_400) + "}}"), code: invalid},
+		{name: "500 long unknown fields", body: document("{store{" + numbered(long[:240]+"%d ", 500) + "}}"), code: invalid},
+		{name: "500 long unknown arguments", body: document("{customers(" + numbered(long[:240]+"%d:1 ", 500) + "){nodes{id}}}"), code: invalid},
+		{name: "3 texts of 32 KB for enums", body: document("{" + strings.Repeat(`customers(orderBy:{field:"`+long[:32_000]+`"}){nodes{id}}`, 3) + "}"), code: invalid},
 		{name: "3,000 unknown arguments", body: document("{customers(" + numbered("firs%d:1 ", 3_000) + "){nodes{id}}}"), code: invalid},
 		{name: "150 unknown types", body: document("{node(id:1){" + numbered("...on Custome%d{a}", 150) + "}}"), code: invalid},
 		{name: "1,400 fragments", body: document("{__typename}" + numbered(" fragment F%d on Store{id}", 1_400)), code: complicated},
@@ -119,7 +122,7 @@ func hostileSet() []hostile {
 		{name: "an object nested 2,400 times", body: document("{customer(by:" + around("{id:", "1", "}", 2_400) + "){id}}"), code: unread},
 		{name: "a selection nested 3,300 times", body: document(around("{a", "", "}", 3_300)), code: unread},
 		{name: "a selection nested 900 times", body: document(around("{a", "", "}", 900)), code: complicated},
-		{name: "the largest document that is read", body: document("{__typename" + strings.Repeat("#"+strings.Repeat("x", 100)+"\n", 2_500)), code: unread},
+		{name: "the largest document that is read", body: document("{__typename" + strings.Repeat("#"+strings.Repeat("x", 100)+"\n", 1_250)), code: unread},
 		{name: "a batch of 300", body: document("mutation{upsertCustomers(inputs:[" + strings.Repeat(`{by:{email:"a@doe.com"}},`, 300) + "]){createdCount}}"), code: "BATCH_TOO_LONG"},
 	}
 }
