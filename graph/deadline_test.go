@@ -155,19 +155,26 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 }
 
 // TestASilentDatabaseIsUnavailable asks through a proxy that stops to pass anything on, with connections open and a
-// statement under way.
+// statement under way, with a token that is known and with one that has to be looked up.
 func TestASilentDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	address := repotest.URL(t)
 	p := newProxy(t, address)
 	a := newAPIAt(t, p.url, func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	unknown := map[string]string{"Authorization": "Bearer " + a.otherToken(t)}
 	h := hold(t, address)
 	underWay := make(chan answer, 1)
 	go func() { underWay <- a.send(t, request{body: readCustomers}) }()
 	h.waits(t, 1)
 	close(p.silent)
-	began := time.Now()
-	for _, got := range []answer{a.send(t, request{body: `{"query":"{ store { name } }"}`}), <-underWay} {
+	const query = `{"query":"{ store { name } }"}`
+	for _, ask := range []func() answer{
+		func() answer { return a.send(t, request{body: query}) },
+		func() answer { return a.send(t, request{body: query, header: unknown}) },
+		func() answer { return <-underWay },
+	} {
+		began := time.Now()
+		got := ask()
 		t.Logf("refused after %s", time.Since(began))
 		got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "the database cannot be reached")
 		if got.header.Get("Retry-After") != "1" {

@@ -75,15 +75,15 @@ func TestATokenPaysForWhatItAsks(t *testing.T) {
 	if got := a.query(t, "{ nonsense }", nil); got.throttle(t).Extensions.Cost.RequestedQueryCost != 1 {
 		t.Errorf("a refused document costs something else than 1: %s", got.body)
 	}
-	a.token = a.createToken(t, "other")
+	a.token = a.otherToken(t)
 	if got := a.query(t, costs2102, nil); got.status != http.StatusOK {
 		t.Errorf("another token pays for it too: %d %s", got.status, got.body)
 	}
 }
 
-func (a *api) createToken(t *testing.T, name string) string {
+func (a *api) otherToken(t *testing.T) string {
 	t.Helper()
-	token, _, err := a.db.CreateToken(t.Context(), "shop", name, repo.ScopeWrite, nil)
+	token, _, err := a.db.CreateToken(t.Context(), "shop", "other", repo.ScopeWrite, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestARefusedMutationWritesNothing(t *testing.T) {
 		strings.Repeat(`{platform: "p", platformCustomerId: "1", email: "a@doe.com"},`, 20) +
 		`]) { results { customerIdentity { customer { identities(first: 100) { nodes { id } } } } } } }`
 	a.query(t, document, nil).check(t, http.StatusTooManyRequests, "RATE_LIMITED", "used up")
-	a.token = a.createToken(t, "other")
+	a.token = a.otherToken(t)
 	if got := a.query(t, "{ customers { totalCount } }", nil); string(got.Data) != `{"customers":{"totalCount":0}}` {
 		t.Errorf("%s", got.body)
 	}
@@ -130,7 +130,7 @@ func TestATokenHasSoManyRequestsAtOnce(t *testing.T) {
 	if got.header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
 	}
-	other := map[string]string{"Authorization": "Bearer " + a.createToken(t, "other")}
+	other := map[string]string{"Authorization": "Bearer " + a.otherToken(t)}
 	if got := a.send(t, request{header: other, body: `{"query":"{ store { name } }"}`}); got.status != http.StatusOK {
 		t.Errorf("another token is refused too: %d %s", got.status, got.body)
 	}
