@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,10 @@ const (
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 30 * time.Second // for requests in flight, after SIGTERM
 )
+
+// goodbyeTime is how long after SIGTERM requests still come in, each told that its connection closes. To close one that
+// is kept for the next request loses the request that is on its way: http.Server.Shutdown alone lost some under load.
+const goodbyeTime = 250 * time.Millisecond
 
 // defaultStore is the store that the embedded mode begins with.
 const defaultStore = "default"
@@ -164,7 +169,13 @@ type serveCommand struct {
 	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
-	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
+	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take, with the arrival of its body (${default})."`
+
+	Introspection bool `env:"AKIN_INTROSPECTION" negatable:"" default:"true" help:"Answer __schema and __type; the playground needs it."`
+	Suggestions   bool `env:"AKIN_SUGGESTIONS" negatable:"" default:"true" help:"Suggest a known name for one that is not."`
+
+	Limits    graph.Limits    `embed:"" prefix:"max-" envprefix:"AKIN_MAX_"`
+	RateLimit graph.RateLimit `embed:"" prefix:"rate-" envprefix:"AKIN_RATE_"`
 }
 
 // Validate holds the flags to their rules.
@@ -172,7 +183,7 @@ func (s *serveCommand) Validate() error {
 	if s.Timeout < time.Millisecond || s.Timeout > shutdownTimeout {
 		return fmt.Errorf("--timeout must be 1ms to %s; it is %s", shutdownTimeout, s.Timeout)
 	}
-	return nil
+	return errors.Join(s.Limits.Verify(), s.RateLimit.Verify(s.Limits))
 }
 
 // Run serves until ctx is done, then lets the requests in flight finish.
@@ -193,7 +204,10 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 
 // config settles what depends on the mode, and greets the developer in the embedded one.
 func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
-	config := graph.Config{DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout}
+	config := graph.Config{
+		DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout, Limits: s.Limits, RateLimit: s.RateLimit,
+		NoIntrospection: !s.Introspection, NoSuggestions: !s.Suggestions,
+	}
 	token, withPlayground := "", false
 	if db.server != nil {
 		var err error
@@ -236,8 +250,15 @@ func greet(out io.Writer, listening net.Addr, token string, withPlayground bool)
 
 // serve answers requests until ctx is done.
 func serve(ctx context.Context, listener net.Listener, config graph.Config) error {
+	handler := graph.NewHandler(config)
+	var stopping atomic.Bool
 	server := &http.Server{
-		Handler:           graph.NewHandler(config),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if stopping.Load() {
+				w.Header().Set("Connection", "close")
+			}
+			handler.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -253,6 +274,8 @@ func serve(ctx context.Context, listener net.Listener, config graph.Config) erro
 	case <-ctx.Done():
 	}
 	config.Log.InfoContext(ctx, "stopping; requests in flight finish first")
+	stopping.Store(true)
+	time.Sleep(goodbyeTime)
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	return server.Shutdown(deadline)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,10 +14,12 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"akin/repo/embedded"
 	"akin/repo/repotest"
@@ -279,6 +283,8 @@ func TestWrongUse(t *testing.T) {
 		{"a lifetime that is none", []string{"token", "create", "--store", "x", "--expires", "soon"}, 2, `"soon" is not a lifetime`},
 		{"a scope that is none", []string{"token", "create", "--store", "x", "--scope", "all"}, 2, "--scope must be one of"},
 		{"a URL that is none", []string{"--database-url", "nonsense", "migrate"}, 1, "database"},
+		{"a limit that cannot be", []string{"--max-batch", "251"}, 2, "the limit Batch must be 1 to 250"},
+		{"a bucket smaller than the dearest operation", []string{"--rate-restore", "1", "--rate-capacity", "5"}, 2, "a bucket must hold 25000"},
 		{"a timeout longer than a shutdown waits", []string{"--timeout", "31s"}, 2, "--timeout must be 1ms to 30s"},
 		{"a store that is not there", []string{"--database-url", database, "token", "create", "--store", "x"}, 1, `store "x" does not exist`},
 		{"an address in use", []string{"--database-url", database, "--listen", taken.Addr().String()}, 1, "AKIN_LISTEN or --listen names another"},
@@ -394,5 +400,67 @@ func TestStoppingLetsARequestInFlightFinish(t *testing.T) {
 	}
 	if code := <-stopped; code != 0 {
 		t.Errorf("akin exits with %d", code)
+	}
+}
+
+// TestStoppingUnderLoadLosesNoRequest stops a server that many clients ask over connections that they keep. A new
+// connection may be refused or reset, as those are that the kernel took but the server did not; one that the server
+// answered must go on until an answer says that it closes.
+func TestStoppingUnderLoadLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--data-dir", dataDir(t))
+	const body = `{"query":"{ store { name } }"}`
+	message := fmt.Sprintf("POST /graphql HTTP/1.1\r\nHost: akin\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", p.token, len(body), body)
+	var answered atomic.Int64
+	var clients errgroup.Group
+	for range 8 {
+		clients.Go(func() error {
+			for { // a connection after the other, until none is let in
+				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+				if err != nil {
+					return nil //nolint:nilerr // it is over
+				}
+				first, err := askUntilClosed(conn, message, &answered)
+				if first && err != nil {
+					return nil //nolint:nilerr // it is over
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	within(t, 10*time.Second, "a hundred answers", func() bool { return answered.Load() > 100 })
+	if code := p.stop(); code != 0 {
+		t.Errorf("akin exits with %d", code)
+	}
+	if err := clients.Wait(); err != nil {
+		t.Errorf("after %d answers: %v", answered.Load(), err)
+	}
+}
+
+// askUntilClosed sends the message over the connection again and again until an answer says that it closes. first says
+// that an error met the first message.
+func askUntilClosed(conn net.Conn, message string, answered *atomic.Int64) (first bool, err error) {
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for first = true; ; first = false {
+		if _, err := io.WriteString(conn, message); err != nil {
+			return first, err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return first, err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			return false, fmt.Errorf("%s: %w", response.Status, err)
+		}
+		answered.Add(1)
+		if response.Close {
+			return false, nil
+		}
 	}
 }

@@ -25,7 +25,8 @@ const (
 
 // presenter turns errors into what a caller may see, and logs what it may not.
 type presenter struct {
-	log *slog.Logger
+	log           *slog.Logger
+	noSuggestions bool
 }
 
 // present returns a new error each time: gqlgen writes paths into the ones it is given.
@@ -43,7 +44,11 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		argument = strings.TrimPrefix(at.Path[min(len(shown.Path), len(at.Path)):].String(), ".")
 	}
 	known := p.classify(ctx, err, at)
-	shown.Message = shorten(known.Error())
+	message := known.Error()
+	if p.noSuggestions && known.Code == errcode.ValidationFailed {
+		message, _, _ = strings.Cut(message, " Did you mean")
+	}
+	shown.Message = shorten(message)
 	shown.Extensions = map[string]any{"code": string(known.Code)}
 	if argument = cmp.Or(known.Field, argument); argument != "" {
 		shown.Extensions["field"] = argument
@@ -74,7 +79,7 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 	var known *model.Error
 	isKnown := errors.As(err, &known)
 	if ctx.Err() != nil && (!isKnown || known.Code == model.CodeUnavailable) {
-		return interrupted(ctx)
+		known, isKnown = interrupted(ctx), true
 	}
 	if isKnown {
 		if record := recordFrom(ctx); known.Code == model.CodeUnavailable && record.meets(known.Cause) {

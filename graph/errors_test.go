@@ -178,7 +178,12 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 		},
 		{
 			"a field of a long name",
-			"{ store { " + strings.Repeat("x", 100_000) + " } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", "Cannot query field", "",
+			"{ store { " + strings.Repeat("x", 257) + " } }", nil, 400, "QUERY_TOO_COMPLEX", "a name of 257 bytes; at most 256", "",
+		},
+		{
+			"a long text for an enum",
+			"{ customers(orderBy: {field: \"" + strings.Repeat("x", 40_000) + "\"}) { nodes { id } } }", nil,
+			400, "QUERY_TOO_COMPLEX", "a value of 40000 bytes; at most 32768", "",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -256,6 +261,11 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	for _, e := range got.Errors {
 		if e.Extensions.Code != "INTERNAL" || !strings.HasSuffix(e.Message, "under request req-7") || len(e.Path) != 1 {
 			t.Errorf("error %+v", e)
+		}
+	}
+	for _, secret := range []string{"42P01", "SELECT", "relation", "identities", ".go", "goroutine", "doe.com"} {
+		if strings.Contains(got.body, secret) {
+			t.Errorf("the answer tells of %q: %s", secret, got.body)
 		}
 	}
 	line := a.log.line(t, "internal error")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/google/uuid"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -35,6 +36,10 @@ type Config struct {
 	Playground http.Handler  // serves every path but ours; nil for none
 	Origins    []string      // may read answers from a browser (CORS), such as "https://shop.example"; "*" for all
 	Timeout    time.Duration // of one request; DefaultTimeout where zero
+	Limits     Limits        // DefaultLimits where zero
+	RateLimit  RateLimit     // none where zero
+	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors.
+	NoIntrospection, NoSuggestions bool
 }
 
 // NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
@@ -49,6 +54,7 @@ func NewHandler(cfg Config) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 		defer cancel()
 		if err := cfg.DB.Ping(ctx); err != nil {
+			w.Header().Set(retryAfterHeader, "1")
 			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 			return
 		}
@@ -72,17 +78,21 @@ func newEndpoint(cfg Config) *endpoint {
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	return &endpoint{db: cfg.DB, exec: newExecutor(cfg.Log, writeRows, loadAhead), timeout: timeout}
+	bounds := cfg.Limits.withDefaults()
+	return &endpoint{
+		db: cfg.DB, exec: newExecutor(cfg, writeRows, loadAhead), timeout: timeout, limits: bounds,
+		buckets: newBuckets(cfg.RateLimit, bounds.Cost), crowd: crowd{most: bounds.Concurrent, count: map[uuid.UUID]int{}},
+	}
 }
 
 // newExecutor returns gqlgen's executor of the schema; the first of the middleware is the outermost.
-func newExecutor(log *slog.Logger, around ...graphql.FieldMiddleware) *executor.Executor {
+func newExecutor(cfg Config, around ...graphql.FieldMiddleware) *executor.Executor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: &Resolver{}}))
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
-	exec.Use(&limits{documents: documents})
+	exec.Use(&limits{Limits: cfg.Limits.withDefaults(), documents: documents, noIntrospection: cfg.NoIntrospection})
 	exec.Use(enumVariables{})
-	exec.SetErrorPresenter(presenter{log: log}.present)
+	exec.SetErrorPresenter(presenter{log: cfg.Log, noSuggestions: cfg.NoSuggestions}.present)
 	exec.SetRecoverFunc(recovered)
 	for _, middleware := range around {
 		exec.AroundFields(middleware)
@@ -98,12 +108,20 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders: []string{"Authorization", "Content-Type", requestIDHeader},
-		ExposedHeaders: []string{"WWW-Authenticate", requestIDHeader},
-		MaxAge:         7200, // seconds; Chromium keeps an answer no longer
+		ExposedHeaders: []string{
+			"WWW-Authenticate", requestIDHeader, retryAfterHeader, rateLimitHeader, rateLimitPolicyHeader,
+		},
+		MaxAge: 7200, // seconds; Chromium keeps an answer no longer
 	}).Handler(next)
 }
 
-const requestIDHeader = "X-Request-Id"
+const (
+	requestIDHeader  = "X-Request-Id"
+	retryAfterHeader = "Retry-After" // in seconds
+
+	rateLimitHeader       = "RateLimit"
+	rateLimitPolicyHeader = "RateLimit-Policy"
+)
 
 // saneRequestID is what is taken for a request ID of the client's: safe in a header, a log and a message.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
@@ -114,7 +132,9 @@ type requestRecord struct {
 	storeID   string
 	token     string // its name
 	operation string // its name
+	cost      int    // of the operation
 	code      string // of the first error
+	paid      *payment
 	causes    sync.Map
 }
 

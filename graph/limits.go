@@ -4,24 +4,87 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"akin/model"
 )
 
-// What a document may ask for at most. Beyond one of them it is refused with QUERY_TOO_COMPLEX before anything runs.
+// Limits is what one request, and one token, may ask for at most. Where a field is zero, it has its default.
+type Limits struct {
+	Body       int `env:"BODY" placeholder:"BYTES" help:"The bytes of a request's body. Default: 1048576."`
+	Tokens     int `env:"TOKENS" placeholder:"N" help:"The tokens of a document. Default: 10000."`
+	Directives int `env:"DIRECTIVES" placeholder:"N" help:"The directives of a document. Default: 100."`
+	RootFields int `env:"ROOT_FIELDS" placeholder:"N" help:"The fields at an operation's root. Default: 100."`
+	Aliases    int `env:"ALIASES" placeholder:"N" help:"The fields under a name of their own. Default: 100."`
+	Depth      int `env:"DEPTH" placeholder:"N" help:"The fields below one another. Default: 16, of which introspection needs 15."`
+	Cost       int `env:"COST" placeholder:"N" help:"The cost of an operation, about one for each object that it may read. Default: 25000."`
+	Batch      int `env:"BATCH" placeholder:"N" help:"The inputs of a batch, 250 at most. Default: 250."`
+	Result     int `env:"RESULT" placeholder:"BYTES" help:"The bytes of an answer's data. Default: 16777216."`
+	Concurrent int `env:"CONCURRENT" placeholder:"N" help:"The requests of one token at the same time. Default: 100."`
+}
+
+// DefaultLimits is what Limits holds where it says nothing else.
+var DefaultLimits = Limits{
+	Body:       1 << 20,
+	Tokens:     10_000, // a batch of 250 inputs as literals has some 5,000
+	Directives: 100,
+	RootFields: 100,
+	Aliases:    100,
+	Depth:      16, // GraphiQL's introspection has 15
+	Cost:       25_000,
+	Batch:      model.MaxBatch,
+	Result:     16 << 20, // 1,000 customers whose properties are as long as they may be
+	Concurrent: 100,
+}
+
+// Verify returns an error that names each limit that cannot be.
+func (l Limits) Verify() error {
+	var errs []error
+	value := reflect.ValueOf(l)
+	for i := range value.NumField() {
+		if n := value.Field(i).Int(); n < 0 || n > math.MaxInt32 {
+			errs = append(errs, fmt.Errorf("the limit %s must be 1 to %d; it is %d", value.Type().Field(i).Name, math.MaxInt32, n))
+		}
+	}
+	if l.Batch > model.MaxBatch {
+		errs = append(errs, fmt.Errorf("the limit Batch must be 1 to %d; it is %d", model.MaxBatch, l.Batch))
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults puts the defaults in the place of what is zero.
+func (l Limits) withDefaults() Limits {
+	value, defaults := reflect.ValueOf(&l).Elem(), reflect.ValueOf(DefaultLimits)
+	for i := range value.NumField() {
+		if value.Field(i).IsZero() {
+			value.Field(i).Set(defaults.Field(i))
+		}
+	}
+	return l
+}
+
+// What reading and validating may cost, which no setting changes. A document beyond it is QUERY_TOO_COMPLEX, a body
+// BODY_TOO_LARGE. Each stands at a few times of what a large client sends, and was measured to keep whatever is refused
+// below 20 ms: validation compares operations, variables and fields of one name with one another, a name that is not
+// known with those that are, letter by letter, and a text in an enum's place with the enum's values.
 const (
-	maxTokens  = 10_000 // of the document's text; a batch of 250 inputs as literals has some 5,000
-	maxRepeats = 50_000 // see repeats; some 220 fields of one name
-	maxDepth   = 16     // fields below one another; GraphiQL's introspection has 15
-	maxAliases = 100    // fields under a name of their own, in every place that a fragment comes to
-	maxCost    = 25_000 // see weigher.field
+	maxDocument    = 128 << 10 // bytes; 240 KB of names that are not known took 30 ms, 1 MB of comment 52 ms
+	maxDefinitions = 250       // operations and fragments; 1,900 took 99 ms
+	maxVariables   = 500       // of an operation; 2,400 took 53 ms
+	maxSelections  = 2_500     // fields and fragments as written; 9,900 fields that are not known took 39 ms
+	maxRepeats     = 50_000    // see repeats; some 220 fields of one name
+	maxName        = 256       // bytes; one of 1 MB took 118 ms
+	maxLiteral     = 32 << 10  // bytes; properties may have 16 KB
+	maxValues      = 50_000    // of the JSON of a body; 500,000 took 220 ms and 57 MB
 )
 
 // schemaCost is the cost of __schema: introspection takes as long as this many objects (measured: 5 ms).
@@ -55,7 +118,10 @@ func (c documentCache) Add(ctx context.Context, query string, document *ast.Quer
 
 // limits is the extension of gqlgen that holds documents to the limits.
 type limits struct {
-	documents documentCache
+	Limits
+
+	documents       documentCache
+	noIntrospection bool
 }
 
 // ExtensionName is part of graphql.HandlerExtension.
@@ -67,23 +133,110 @@ func (*limits) Validate(graphql.ExecutableSchema) error { return nil }
 // MutateOperationParameters checks what must hold before a document is validated. gqlgen parses and validates in one
 // step, so a document that is not in the cache is parsed here once more.
 func (l *limits) MutateOperationParameters(ctx context.Context, params *graphql.RawParams) *gqlerror.Error {
+	if len(params.OperationName) > maxName {
+		return beyond(model.CodeTooComplex, "operationName has %d bytes; at most %d are allowed", len(params.OperationName), maxName)
+	}
 	if _, validated := l.documents.Get(ctx, params.Query); validated {
 		return nil
 	}
-	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
+	if err := l.scan(params.Query); err != nil {
+		return err
+	}
+	document, err := parser.ParseQuery(&ast.Source{Input: params.Query})
 	if err != nil {
 		at, _ := errors.AsType[*gqlerror.Error](err)
-		if at.Message == fmt.Sprintf("exceeded token limit of %d", maxTokens) { // the parser has no other word for it
-			return tooComplex("the document has more than %d tokens", maxTokens)
-		}
 		errcode.Set(at, errcode.ParseFailed)
 		return at
 	}
+	if err := checkSize(document); err != nil {
+		return err
+	}
 	if n := repeats(document); n > maxRepeats {
-		return tooComplex("the document repeats fields or fragments so often that comparing them takes %d steps; "+
-			"at most %d are allowed", n, maxRepeats)
+		return beyond(model.CodeTooComplex, "the document repeats fields or fragments so often that comparing them takes %d "+
+			"steps; at most %d are allowed", n, maxRepeats)
 	}
 	return nil
+}
+
+// scan checks what can be told of a document's tokens one by one. What is no token, it leaves to the parser.
+func (l *limits) scan(document string) *gqlerror.Error {
+	if n := len(document); n > maxDocument {
+		return beyond(model.CodeTooComplex, "the document has %d bytes; at most %d are allowed: send values as variables",
+			n, maxDocument)
+	}
+	lex := lexer.New(&ast.Source{Input: document})
+	directives := 0
+	for tokens := 1; ; tokens++ {
+		token, err := lex.ReadToken()
+		if err != nil || token.Kind == lexer.EOF {
+			return nil //nolint:nilerr // the parser will come to it too
+		}
+		if token.Kind == lexer.At {
+			directives++
+		}
+		switch n := len(token.Value); {
+		case tokens > l.Tokens:
+			return beyond(model.CodeTooManyTokens, "the document has more than %d tokens", l.Tokens)
+		case directives > l.Directives:
+			return beyond(model.CodeTooManyDirectives, "the document has more than %d directives", l.Directives)
+		case token.Kind == lexer.Name && n > maxName:
+			return beyond(model.CodeTooComplex, "the document has a name of %d bytes; at most %d are allowed", n, maxName)
+		case token.Kind != lexer.Comment && n > maxLiteral:
+			return beyond(model.CodeTooComplex, "the document has a value of %d bytes; at most %d are allowed: "+
+				"send it as a variable", n, maxLiteral)
+		}
+	}
+}
+
+// checkSize counts what a document defines and selects.
+func checkSize(document *ast.QueryDocument) *gqlerror.Error {
+	if n := len(document.Operations) + len(document.Fragments); n > maxDefinitions {
+		return beyond(model.CodeTooComplex, "the document has %d operations and fragments; at most %d are allowed", n, maxDefinitions)
+	}
+	n := 0
+	for _, operation := range document.Operations {
+		if n := len(operation.VariableDefinitions); n > maxVariables {
+			return beyond(model.CodeTooComplex, "an operation has %d variables; at most %d are allowed", n, maxVariables)
+		}
+		n += selections(operation.SelectionSet)
+	}
+	for _, fragment := range document.Fragments {
+		n += selections(fragment.SelectionSet)
+	}
+	if n > maxSelections {
+		return beyond(model.CodeTooComplex, "the document has %d fields and fragments in all; at most %d are allowed", n, maxSelections)
+	}
+	return nil
+}
+
+// selections counts the selections of a set as they are written.
+func selections(set ast.SelectionSet) int {
+	n := len(set)
+	for _, selection := range set {
+		switch selection := selection.(type) {
+		case *ast.Field:
+			n += selections(selection.SelectionSet)
+		case *ast.InlineFragment:
+			n += selections(selection.SelectionSet)
+		}
+	}
+	return n
+}
+
+// jsonValues counts the values of a JSON text, or a few more where it is none.
+func jsonValues(text []byte) int {
+	n, inString := 1, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
 }
 
 // repeats returns how many pairs of selections validation compares, more or less, to see that fields of one name agree:
@@ -141,29 +294,41 @@ func (c *nameCount) add(set ast.SelectionSet) {
 }
 
 // MutateOperationContext checks what the operation asks for with its variables.
-func (*limits) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+func (l *limits) MutateOperationContext(ctx context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	w := weigher{variables: operation.Variables, fragments: map[string]weight{}}
 	total := w.set(operation.Operation.SelectionSet)
-	switch cost := add(total.once, total.each); {
-	case total.depth > maxDepth:
-		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, maxDepth)
-	case total.aliases > maxAliases:
-		return tooComplex("the operation has %d aliases; at most %d are allowed", total.aliases, maxAliases)
-	case cost > maxCost:
-		return tooComplex("the operation costs %d; at most %d is allowed: ask for fewer or shorter pages", cost, maxCost)
+	cost := add(total.once, total.each)
+	recordFrom(ctx).cost = cost
+	switch {
+	case w.introspects && l.noIntrospection:
+		return beyond(errcode.ValidationFailed, "introspection is turned off")
+	case total.fields > l.RootFields:
+		return beyond(model.CodeTooManyFields, "the operation has %d fields at its root; at most %d are allowed",
+			total.fields, l.RootFields)
+	case total.depth > l.Depth:
+		return beyond(model.CodeTooDeep, "the operation is %d fields deep; at most %d are allowed", total.depth, l.Depth)
+	case total.aliases > l.Aliases:
+		return beyond(model.CodeTooManyAliases, "the operation has %d aliases; at most %d are allowed", total.aliases, l.Aliases)
+	case w.batch > l.Batch:
+		return beyond(model.CodeBatchTooLong, "a batch has %d inputs; at most %d are allowed", w.batch, l.Batch)
+	case cost > l.Cost:
+		return beyond(model.CodeTooComplex, "the operation costs %d; at most %d is allowed: ask for fewer or shorter pages",
+			cost, l.Cost)
 	}
 	return nil
 }
 
-func tooComplex(format string, args ...any) *gqlerror.Error {
-	return gqlerror.Wrap(&model.Error{Code: model.CodeTooComplex, Message: fmt.Sprintf(format, args...)})
+// beyond is the error of what is beyond a limit.
+func beyond(code model.ErrorCode, format string, args ...any) *gqlerror.Error {
+	return gqlerror.Wrap(&model.Error{Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // weight is what a selection set asks for. Its cost is in two parts, for only the field above knows how often a list
 // repeats: once is the cost of the fields that are not lists, each that of the lists for one element.
 type weight struct {
-	depth, aliases, once, each int
-	counted                    bool // asks for totalCount
+	fields, depth, aliases, once, each int // fields are those of the set itself
+
+	counted bool // asks for totalCount
 }
 
 // weigher walks an operation, each fragment once however often it is spread: a kilobyte of fragments that spread the
@@ -171,6 +336,9 @@ type weight struct {
 type weigher struct {
 	variables map[string]any
 	fragments map[string]weight
+
+	batch       int // the most inputs of a mutation's field
+	introspects bool
 }
 
 func (w *weigher) set(set ast.SelectionSet) weight {
@@ -189,6 +357,7 @@ func (w *weigher) set(set ast.SelectionSet) weight {
 				w.fragments[selection.Name] = part
 			}
 		}
+		total.fields = add(total.fields, part.fields)
 		total.depth = max(total.depth, part.depth)
 		total.aliases = add(total.aliases, part.aliases)
 		total.once = add(total.once, part.once)
@@ -206,7 +375,7 @@ func (w *weigher) set(set ast.SelectionSet) weight {
 //	2 + 100 * (1 + 2 + 100 * 1) = 10,302
 func (w *weigher) field(field *ast.Field) weight {
 	inner := w.set(field.SelectionSet)
-	total := weight{depth: inner.depth + 1, aliases: inner.aliases}
+	total := weight{fields: 1, depth: inner.depth + 1, aliases: inner.aliases}
 	if field.Alias != field.Name {
 		total.aliases = add(total.aliases, 1)
 	}
@@ -214,6 +383,7 @@ func (w *weigher) field(field *ast.Field) weight {
 		total.counted = field.Name == "totalCount"
 		return total
 	}
+	w.introspects = w.introspects || field.Name == "__schema" || field.Name == "__type"
 	cost, size := w.size(field)
 	cost = add(cost, multiply(size, inner.each))
 	if inner.counted && field.ObjectDefinition.Name == "Query" {
@@ -252,6 +422,9 @@ func (w *weigher) size(field *ast.Field) (cost, size int) {
 	}
 	for _, argument := range field.Definition.Arguments {
 		if list, ok := arguments[argument.Name].([]any); ok {
+			if field.ObjectDefinition.Name == "Mutation" {
+				w.batch = max(w.batch, len(list))
+			}
 			return max(len(list), 1), max(len(list), 1)
 		}
 	}

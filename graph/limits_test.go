@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"akin/graph"
 )
 
 // nested returns a document in which each of n fragments spreads the next one twice, in lists of 100.
@@ -56,78 +58,78 @@ func TestDocumentsBeyondALimitAreRefused(t *testing.T) {
 		}
 		return document.String()
 	}
-	for _, test := range []struct{ name, document, message string }{
+	for _, test := range []struct{ name, document, message, code string }{
 		{
 			"too many tokens",
-			"{customers(filter:{ids:[" + strings.Repeat(`"x",`, 10_000) + "]}){nodes{id}}}", "more than 10000 tokens",
+			"{customers(filter:{ids:[" + strings.Repeat(`"x",`, 10_000) + "]}){nodes{id}}}", "more than 10000 tokens", "TOO_MANY_TOKENS",
 		},
-		{"too many comments", strings.Repeat("#\n", 10_001) + "{__typename}", "more than 10000 tokens"},
+		{"too many comments", strings.Repeat("#\n", 10_001) + "{__typename}", "more than 10000 tokens", "TOO_MANY_TOKENS"},
 		{
 			"too many equal fields",
-			"{store{" + strings.Repeat("id ", 9_000) + "}}",
-			"takes 81000001 steps; at most 50000",
+			"{store{" + strings.Repeat("id ", 2_400) + "}}",
+			"takes 5760001 steps; at most 50000", "QUERY_TOO_COMPLEX",
 		},
-		{"too many unknown fields", "{store{" + strings.Repeat("nam ", 9_000) + "}}", "takes 81000001 steps"},
+		{"too many unknown fields", "{store{" + strings.Repeat("nam ", 2_400) + "}}", "takes 5760001 steps", "QUERY_TOO_COMPLEX"},
 		{
 			"too many equal fields in a fragment that nothing spreads",
 			"{__typename} fragment F on Store{" + strings.Repeat("id ", 300) + "}",
-			"takes 90001 steps",
+			"takes 90001 steps", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"too many operations that spread a fragment of equal fields",
-			operations(300) + "fragment F on Query{store{" + strings.Repeat("id ", 200) + "}}",
-			"steps; at most 50000",
+			operations(200) + "fragment F on Query{store{" + strings.Repeat("id ", 200) + "}}",
+			"steps; at most 50000", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"too many spreads",
 			"{store{" + strings.Repeat("...F ", 300) + "}} fragment F on Store{id}",
-			"takes 90002 steps",
+			"takes 90002 steps", "QUERY_TOO_COMPLEX",
 		},
-		{"too deep", deep(15), "the operation is 18 fields deep; at most 16"},
+		{"too deep", deep(15), "the operation is 18 fields deep; at most 16", "QUERY_TOO_DEEP"},
 		{
 			"too deep in a fragment",
 			"{customers{nodes{...f}}} fragment f on Customer{" + strings.Repeat("identities{nodes{customer{", 5) + "id" + strings.Repeat("}}}", 5) + "}",
-			"fields deep; at most 16",
+			"fields deep; at most 16", "QUERY_TOO_DEEP",
 		},
-		{"too many aliases", "{store{" + aliases(101) + "}}", "101 aliases; at most 100"},
+		{"too many aliases", "{store{" + aliases(101) + "}}", "101 aliases; at most 100", "TOO_MANY_ALIASES"},
 		{
 			"too many aliases in a fragment spread twice",
-			"{store{...f} b:store{...f}} fragment f on Store{" + aliases(50) + "}", "101 aliases; at most 100",
+			"{store{...f} b:store{...f}} fragment f on Store{" + aliases(50) + "}", "101 aliases; at most 100", "TOO_MANY_ALIASES",
 		},
 		{
 			"three nested pages of 100",
 			"{customers(first:100){nodes{identities(first:100){nodes{customer{identities(first:100){nodes{id}}}}}}}}",
-			"costs 1040302; at most 25000",
+			"costs 1040302; at most 25000", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"the same read backwards",
 			"{customers(last:100){nodes{identities(last:100){nodes{customer{identities(last:100){nodes{id}}}}}}}}",
-			"costs 1040302; at most 25000",
+			"costs 1040302; at most 25000", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"edges and nodes of two levels of 100",
-			"{customers(first:100){edges{node{identities(first:100){edges{node{id}} nodes{id}}}}}}", "at most 25000",
+			"{customers(first:100){edges{node{identities(first:100){edges{node{id}} nodes{id}}}}}}", "at most 25000", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"a count of the store for each of 26 pages",
 			"{" + strings.Repeat(`customers(first:1){...f}`, 26) + "} fragment f on CustomerConnection{totalCount}",
-			"costs 26052; at most 25000",
+			"costs 26052; at most 25000", "QUERY_TOO_COMPLEX",
 		},
 		{
 			"many lists of nodes",
 			"{" + strings.Repeat(`nodes(ids:[`+strings.Repeat(`"x" `, 90)+`]){...on Customer{identities(first:100){nodes{id}}}}`, 3) + "}",
-			"costs 27810; at most 25000",
+			"costs 27810; at most 25000", "QUERY_TOO_COMPLEX",
 		},
-		{"1 KB of nested fragments", doubled(25), "aliases; at most 100"},
-		{"1 KB of nested fragments with lists", nested(11), "fields deep; at most 16"},
-		{"all the fragments there may be", doubled(300), "steps; at most 50000"},
+		{"1 KB of nested fragments", doubled(25), "aliases; at most 100", "TOO_MANY_ALIASES"},
+		{"1 KB of nested fragments with lists", nested(11), "fields deep; at most 16", "QUERY_TOO_DEEP"},
+		{"all the fragments there may be", doubled(240), "steps; at most 50000", "QUERY_TOO_COMPLEX"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			got := a.query(t, test.document, nil)
 			t.Logf("%d bytes, answered in %s", len(test.document), time.Since(start))
-			got.check(t, http.StatusBadRequest, "QUERY_TOO_COMPLEX", test.message)
+			got.check(t, http.StatusBadRequest, test.code, test.message)
 		})
 	}
 }
@@ -196,5 +198,139 @@ func TestDocumentsWithinTheLimitsRun(t *testing.T) {
 				t.Errorf("status %d: %.500s", got.status, got.body)
 			}
 		})
+	}
+}
+
+func TestEachLimitIsASetting(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name           string
+		limits         graph.Limits
+		within, beyond string
+		code, message  string
+	}{
+		{
+			"body",
+			graph.Limits{Body: 80},
+			`{"query":"{ store { id } }"}`, `{"query":"{ store { id } }","extensions":{"a":"` + strings.Repeat("x", 80) + `"}}`,
+			"BODY_TOO_LARGE", "larger than 80 bytes",
+		},
+		{
+			"tokens",
+			graph.Limits{Tokens: 6},
+			`{"query":"{ store { id } }"}`, `{"query":"{ store { id name } }"}`, "TOO_MANY_TOKENS", "more than 6 tokens",
+		},
+		{
+			"directives",
+			graph.Limits{Directives: 1},
+			`{"query":"{ store { id @skip(if: false) } }"}`,
+			`{"query":"{ store { id @skip(if: false) @include(if: true) } }"}`, "TOO_MANY_DIRECTIVES", "more than 1 directives",
+		},
+		{
+			"root fields",
+			graph.Limits{RootFields: 2},
+			`{"query":"{ store { id } ...F } fragment F on Query { __typename }"}`,
+			`{"query":"{ store { id } ...F ...F } fragment F on Query { __typename }"}`, "TOO_MANY_ROOT_FIELDS", "3 fields at its root",
+		},
+		{
+			"aliases",
+			graph.Limits{Aliases: 1},
+			`{"query":"{ a: store { id } }"}`, `{"query":"{ a: store { b: id } }"}`, "TOO_MANY_ALIASES", "2 aliases",
+		},
+		{
+			"depth",
+			graph.Limits{Depth: 2},
+			`{"query":"{ store { id } }"}`, `{"query":"{ customers { nodes { id } } }"}`, "QUERY_TOO_DEEP", "3 fields deep",
+		},
+		{
+			"cost",
+			graph.Limits{Cost: 12},
+			`{"query":"{ customers(first: 10) { nodes { id } } }"}`,
+			`{"query":"{ customers(first: 11) { nodes { id } } }"}`, "QUERY_TOO_COMPLEX", "costs 13",
+		},
+		{
+			"batch",
+			graph.Limits{Batch: 1},
+			`{"query":"mutation { upsertCustomers(inputs: [{by: {email: \"a@doe.com\"}}]) { createdCount } }"}`,
+			`{"query":"mutation { upsertCustomers(inputs: [{by: {email: \"a@doe.com\"}}, {by: {email: \"b@doe.com\"}}]) { createdCount } }"}`,
+			"BATCH_TOO_LONG", "2 inputs; at most 1",
+		},
+		{
+			"result",
+			graph.Limits{Result: 30},
+			`{"query":"{ __typename }"}`, `{"query":"{ __typename a: __typename b: __typename }"}`, "RESULT_TOO_LARGE", "at most 30",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t, func(cfg *graph.Config) { cfg.Limits = test.limits })
+			if got := a.send(t, request{body: test.within}); got.status != http.StatusOK || len(got.Errors) > 0 {
+				t.Errorf("within: %d %s", got.status, got.body)
+			}
+			got := a.send(t, request{body: test.beyond})
+			if len(got.Errors) != 1 || got.Errors[0].Extensions.Code != test.code || !strings.Contains(got.Errors[0].Message, test.message) {
+				t.Errorf("beyond: %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+func TestAnAnswerTooLargeSaysWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(cfg *graph.Config) { cfg.Limits.Result = 50 })
+	const upsert = `mutation { upsertCustomer(input: {by: {email: "a@doe.com"}}) { outcome customer { id email } } }`
+	a.query(t, upsert, nil).check(t, http.StatusBadRequest, "RESULT_TOO_LARGE", "what the mutation wrote is written")
+	if got := a.query(t, "{ customers { totalCount } }", nil); string(got.Data) != `{"customers":{"totalCount":1}}` {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func TestLimitsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]graph.Limits{
+		"Depth must be 1 to": {Depth: -1}, "Body must be 1 to": {Body: 1 << 40}, "Batch must be 1 to 250": {Batch: 251},
+	} {
+		if err := limits.Verify(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%+v: %v", limits, err)
+		}
+	}
+	if err := graph.DefaultLimits.Verify(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIntrospectionCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(cfg *graph.Config) { cfg.NoIntrospection = true })
+	for _, document := range []string{
+		"{ __schema { types { name } } }", `{ __type(name: "Customer") { name } }`, `query { ...F } fragment F on Query { a: __schema { types { name } } }`,
+	} {
+		a.query(t, document, nil).check(t, http.StatusBadRequest, "GRAPHQL_VALIDATION_FAILED", "introspection is turned off")
+	}
+	if got := a.query(t, "{ __typename store { __typename } }", nil); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// TestSuggestionsCanBeTurnedOff makes each of the validator's rules suggest something.
+func TestSuggestionsCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	with, without := newAPI(t), newAPI(t, func(cfg *graph.Config) { cfg.NoSuggestions = true })
+	for _, document := range []string{
+		"{ store { nam } }",
+		`{ node(id: "1") { email } }`,
+		"{ customers(firs: 1) { nodes { id } } }",
+		"{ store { id @include(iff: true) } }",
+		"{ customers(orderBy: {field: EMAI}) { nodes { id } } }",
+		`{ customers(orderBy: {field: "EMAIL"}) { nodes { id } } }`,
+		"{ customers(orderBy: {field: EMAIL, directio: ASC}) { nodes { id } } }",
+	} {
+		const suggestion = "Did you mean"
+		if got := with.query(t, document, nil); !strings.Contains(got.body, suggestion) {
+			t.Errorf("%s suggests nothing: %s", document, got.body)
+		}
+		if got := without.query(t, document, nil); strings.Contains(got.body, suggestion) || len(got.Errors) == 0 || len(got.Errors[0].Message) < 10 {
+			t.Errorf("%s: %s", document, got.body)
+		}
 	}
 }

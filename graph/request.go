@@ -15,18 +15,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"akin/model"
 )
 
-// maxBody is the most bytes that the body of a request may have.
-const maxBody = 1 << 20
-
-// readParams returns the parameters of a request: of its URL for GET, of its body for POST.
-func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, error) {
+// readParams returns the parameters of a request: of its URL for GET, of its body, of maxBody bytes at most, for POST.
+func readParams(w http.ResponseWriter, r *http.Request, maxBody int) (*graphql.RawParams, error) {
 	start := graphql.Now()
 	var values map[string]any
 	var err error
 	if r.Method == http.MethodPost {
-		values, err = readBody(w, r)
+		values, err = readBody(w, r, int64(maxBody))
 	} else {
 		values, err = readQuery(r.URL.RawQuery)
 	}
@@ -80,13 +79,18 @@ func readQuery(rawQuery string) (map[string]any, error) {
 
 // readBody reads the parameters of a POST. The one content type it takes is one that no form of a web page can send,
 // so that a page elsewhere cannot post in a user's name.
-func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) (map[string]any, error) {
 	contentType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || contentType != mediaJSON || given && !strings.EqualFold(charset, "utf-8") {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s, in UTF-8", mediaJSON)
 	}
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		refused := refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
+		refused.header, refused.value = "Accept-Encoding", "identity" // RFC 9110, section 12.5.3
+		return nil, refused
+	}
+	tooLarge := refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
 	if r.ContentLength > maxBody {
 		return nil, tooLarge
 	}
@@ -96,11 +100,14 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	case errors.As(err, &maxBytes):
 		return nil, tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, "the body took too long to arrive")
+		return nil, refuseAs(model.CodeBodyTimedOut, http.StatusRequestTimeout, "the body took too long to arrive")
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, "the body broke off")
 	case len(body) == 0:
 		return nil, refuse(http.StatusBadRequest, "the body is empty; it must be a JSON object with a query")
+	}
+	if jsonValues(body) > maxValues {
+		return nil, refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body has more than %d values", maxValues)
 	}
 	value, err := decodeJSON(body)
 	if err != nil {
@@ -143,6 +150,9 @@ func decodeJSON(text []byte) (any, error) {
 func withNumbers(value any) (_ any, err error) {
 	switch value := value.(type) {
 	case json.Number:
+		if len(value) > maxName {
+			return nil, errors.New("must not have a number of more digits than any has")
+		}
 		if i, err := value.Int64(); err == nil {
 			return i, nil
 		}

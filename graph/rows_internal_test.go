@@ -27,7 +27,9 @@ import (
 func NewStockHandler(cfg Config) http.Handler { return newHandler(cfg, loadAhead) }
 
 func newHandler(cfg Config, around ...graphql.FieldMiddleware) http.Handler {
-	return observe(cfg.Log, &endpoint{db: cfg.DB, exec: newExecutor(cfg.Log, around...), timeout: DefaultTimeout})
+	endpoint := newEndpoint(cfg)
+	endpoint.exec = newExecutor(cfg, around...)
+	return observe(cfg.Log, endpoint)
 }
 
 // TestRowsAreWrittenAsGqlgenWritesThem sends some thousands of random operations to two handlers, one of them without

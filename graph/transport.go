@@ -35,6 +35,9 @@ type endpoint struct {
 	db      *repo.DB
 	exec    *executor.Executor
 	timeout time.Duration
+	limits  Limits
+	buckets *buckets
+	crowd   crowd
 }
 
 // refusal is an error with a status of its own in HTTP and, where header is not empty, a header that tells more.
@@ -48,14 +51,16 @@ func (r *refusal) Error() string { return r.reason.Error() }
 func (r *refusal) Unwrap() error { return r.reason }
 
 func refuse(status int, format string, args ...any) *refusal {
-	return &refusal{
-		status: status, reason: &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf(format, args...)},
-	}
+	return refuseAs(model.CodeBadUserInput, status, format, args...)
+}
+
+func refuseAs(code model.ErrorCode, status int, format string, args ...any) *refusal {
+	return &refusal{status: status, reason: &model.Error{Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), e.timeout, &model.Error{
-		Code: model.CodeUnavailable, Message: fmt.Sprintf("the request took longer than %s", e.timeout),
+		Code: model.CodeTimedOut, Message: fmt.Sprintf("the request took longer than %s", e.timeout),
 	})
 	defer cancel()
 	mediaType := negotiate(r.Header.Values("Accept"))
@@ -64,6 +69,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		response = e.exec.DispatchError(ctx, gqlerror.List{gqlerror.Wrap(err)})
 	}
 	record := recordFrom(ctx)
+	response.Extensions = record.paid.tell(w.Header(), response.Extensions)
 	if len(response.Errors) > 0 {
 		record.code, _ = response.Errors[0].Extensions["code"].(string)
 	}
@@ -73,6 +79,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if refused.header != "" {
 			w.Header().Set(refused.header, refused.value)
 		}
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set(retryAfterHeader, "1")
 	}
 	writeResponse(w, status, cmp.Or(mediaType, mediaJSON), response)
 }
@@ -87,12 +96,8 @@ func (e *endpoint) respond(
 			err = recovered(ctx, value)
 		}
 	}()
-	if r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, notAllowed("GET, POST", "the method must be GET or POST, not "+r.Method)
-	}
-	if mediaType == "" {
-		return nil, refuse(http.StatusNotAcceptable, "the answer can be %s or %s; the Accept header takes neither",
-			mediaGraphQL, mediaJSON)
+	if err := checkProtocol(r.Method, mediaType); err != nil {
+		return nil, err
 	}
 	token, err := authenticate(ctx, e.db, r.Header)
 	if err != nil {
@@ -100,7 +105,15 @@ func (e *endpoint) respond(
 	}
 	record := recordFrom(ctx)
 	record.token, record.storeID = token.Name, token.StoreID.String()
-	params, err := readParams(w, r)
+	if err := e.crowd.enter(token.ID); err != nil {
+		return nil, err
+	}
+	defer e.crowd.leave(token.ID)
+	record.paid = e.buckets.begin(token.ID)
+	if err := record.paid.raise(1); err != nil { // what a request costs at least, whatever is in it
+		return nil, err
+	}
+	params, err := e.receive(ctx, w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -116,18 +129,59 @@ func (e *endpoint) respond(
 	if len(errs) > 0 {
 		return e.exec.DispatchError(graphql.WithOperationContext(ctx, operation), firstOf(errs)), nil
 	}
-	operation.DisableIntrospection = false // gqlgen's own extension for this line brings a module along
+	operation.DisableIntrospection = false // limits sees to it; gqlgen's word for it has no code
 	if operation.Operation.Operation != ast.Query && r.Method != http.MethodPost {
 		return nil, notAllowed("POST", "a mutation must be sent with POST, not "+r.Method)
 	}
 	if err := authorize(token, operation.Operation.Operation); err != nil {
 		return nil, err
 	}
+	if err := record.paid.raise(record.cost); err != nil {
+		return nil, err
+	}
+	ctx, end := e.db.Watch(ctx)
+	defer end()
 	next, ctx := e.exec.DispatchOperation(withStore(ctx, e.db.Store(token.StoreID)), operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
 		return nil, context.Cause(ctx)
 	}
+	if n := len(response.Data); n > e.limits.Result {
+		return nil, tooLarge(n, e.limits.Result, operation.Operation.Operation)
+	}
 	return response, nil
+}
+
+// checkProtocol checks what needs neither the token nor the body; mediaType is empty where no answer is accepted.
+func checkProtocol(method, mediaType string) error {
+	if method != http.MethodPost && method != http.MethodGet && method != http.MethodHead {
+		return notAllowed("GET, POST", "the method must be GET or POST, not "+method)
+	}
+	if mediaType == "" {
+		return refuse(http.StatusNotAcceptable, "the answer can be %s or %s; the Accept header takes neither",
+			mediaGraphQL, mediaJSON)
+	}
+	return nil
+}
+
+// receive reads the parameters of a request, whose body has as long to arrive as the request has.
+func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.RawParams, error) {
+	control := http.NewResponseController(w)
+	deadline, _ := ctx.Deadline()
+	_ = control.SetReadDeadline(deadline) // which net/http always can
+	params, err := readParams(w, r, e.limits.Body)
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{}) // what comes now is the client's hanging up
+	}
+	return params, err
+}
+
+// tooLarge is the error of an answer that has too many bytes.
+func tooLarge(n, most int, operation ast.Operation) error {
+	message := fmt.Sprintf("the answer's data has %d bytes; at most %d are allowed: ask for less", n, most)
+	if operation == ast.Mutation {
+		message += "; what the mutation wrote is written"
+	}
+	return &model.Error{Code: model.CodeResultTooLarge, Message: message}
 }
 
 func notAllowed(allow, message string) error {
@@ -201,7 +255,7 @@ func statusOf(response *graphql.Response, code, mediaType string) int {
 	switch {
 	case executed && string(response.Data) != "null":
 		return http.StatusOK
-	case code == string(model.CodeUnavailable):
+	case code == string(model.CodeUnavailable), code == string(model.CodeTimedOut):
 		return http.StatusServiceUnavailable
 	case executed:
 		return http.StatusOK
@@ -232,6 +286,14 @@ func writeResponse(w http.ResponseWriter, status int, mediaType string, response
 		}
 		body.WriteString(`"data":`)
 		body.Write(response.Data)
+	}
+	if len(response.Extensions) > 0 {
+		extensions, err := json.Marshal(response.Extensions)
+		if err != nil {
+			panic(err) // they are our own
+		}
+		body.WriteString(`,"extensions":`)
+		body.Write(extensions)
 	}
 	body.WriteString("}\n")
 	w.Header().Set("Content-Type", mediaType+"; charset=utf-8")

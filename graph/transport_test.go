@@ -54,9 +54,24 @@ func TestRequestsThatAreNotGraphQLOverHTTP(t *testing.T) {
 			415, "must be application/json",
 		},
 		{
+			"what a form sends by itself",
+			request{header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "query={__typename}"},
+			415, "must be application/json",
+		},
+		{
+			"what a form sends with files",
+			request{header: map[string]string{"Content-Type": "multipart/form-data; boundary=x"}, body: "--x--"},
+			415, "must be application/json",
+		},
+		{
 			"another charset",
 			request{header: map[string]string{"Content-Type": "application/json; charset=latin1"}, body: sound},
 			415, "in UTF-8",
+		},
+		{
+			"a compressed body",
+			request{header: map[string]string{"Content-Encoding": "gzip"}, body: sound},
+			415, "must not be compressed",
 		},
 		{"an empty body", request{}, 400, "the body is empty"},
 		{"malformed JSON", request{body: `{"query": secret}`}, 400, "the body is not JSON: error at byte 11"},
@@ -129,7 +144,11 @@ func TestRequestsThatAreNotGraphQLOverHTTP(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			got := a.send(t, test.send)
-			got.check(t, test.status, "BAD_USER_INPUT", test.message)
+			code := "BAD_USER_INPUT"
+			if test.status == http.StatusRequestEntityTooLarge {
+				code = "BODY_TOO_LARGE"
+			}
+			got.check(t, test.status, code, test.message)
 			if got.Data != nil || strings.Contains(got.body, "secret") {
 				t.Errorf("the answer has data, or shows what was sent: %.500s", got.body)
 			}
@@ -245,9 +264,9 @@ func TestQueriesInAURL(t *testing.T) {
 func TestABodyThatDoesNotArrive(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	server := httptest.NewUnstartedServer(graph.NewHandler(graph.Config{DB: a.db, Log: slog.New(slog.DiscardHandler)}))
-	server.Config.ReadTimeout = 200 * time.Millisecond
-	server.Start()
+	server := httptest.NewServer(graph.NewHandler(graph.Config{
+		DB: a.db, Log: slog.New(slog.DiscardHandler), Timeout: 200 * time.Millisecond,
+	}))
 	t.Cleanup(server.Close)
 	for _, test := range []struct {
 		name    string

@@ -7,12 +7,28 @@ type ErrorCode string
 
 // The codes of top-level errors. GRAPHQL_PARSE_FAILED and GRAPHQL_VALIDATION_FAILED are gqlgen's own.
 const (
-	CodeUnauthenticated ErrorCode = "UNAUTHENTICATED"   // no token, or one that is unknown, expired or revoked
-	CodeForbidden       ErrorCode = "FORBIDDEN"         // the token's scope does not cover the operation
-	CodeBadUserInput    ErrorCode = "BAD_USER_INPUT"    // an argument breaks its rule
-	CodeTooComplex      ErrorCode = "QUERY_TOO_COMPLEX" // the document is beyond a limit
-	CodeUnavailable     ErrorCode = "UNAVAILABLE"       // the database cannot be reached, or is too busy; worth another try
-	CodeInternal        ErrorCode = "INTERNAL"          // anything else; the cause is in the log
+	CodeUnauthenticated ErrorCode = "UNAUTHENTICATED" // no token, or one that is unknown, expired or revoked
+	CodeForbidden       ErrorCode = "FORBIDDEN"       // the token's scope does not cover the operation
+	CodeBadUserInput    ErrorCode = "BAD_USER_INPUT"  // an argument breaks its rule
+	CodeUnavailable     ErrorCode = "UNAVAILABLE"     // the database cannot be reached, or is too busy; worth another try
+	CodeInternal        ErrorCode = "INTERNAL"        // anything else; the cause is in the log
+)
+
+// The codes of the limits, one each.
+const (
+	CodeBodyTooLarge      ErrorCode = "BODY_TOO_LARGE"
+	CodeBodyTimedOut      ErrorCode = "BODY_TIMED_OUT" // it did not arrive in time
+	CodeTooManyTokens     ErrorCode = "TOO_MANY_TOKENS"
+	CodeTooManyDirectives ErrorCode = "TOO_MANY_DIRECTIVES"
+	CodeTooManyFields     ErrorCode = "TOO_MANY_ROOT_FIELDS"
+	CodeTooManyAliases    ErrorCode = "TOO_MANY_ALIASES"
+	CodeTooDeep           ErrorCode = "QUERY_TOO_DEEP"
+	CodeTooComplex        ErrorCode = "QUERY_TOO_COMPLEX"
+	CodeBatchTooLong      ErrorCode = "BATCH_TOO_LONG"
+	CodeResultTooLarge    ErrorCode = "RESULT_TOO_LARGE"
+	CodeTimedOut          ErrorCode = "TIMED_OUT"        // the request was broken off; worth another try
+	CodeTooManyAtOnce     ErrorCode = "TOO_MANY_AT_ONCE" // requests of one token
+	CodeRateLimited       ErrorCode = "RATE_LIMITED"
 )
 
 // Error is an error whose message a caller may read. Any other error is internal: it is logged and never shown.

@@ -46,7 +46,7 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 	}
 	err := withRetries(ctx, func(ctx context.Context) (err error) {
 		if policy == model.RejectAll {
-			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			return s.pool.transaction(ctx, func(tx pgx.Tx) error {
 				if _, err := k.write(ctx, tx, pending); err != nil {
 					return err
 				}

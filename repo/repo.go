@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
+	"golang.org/x/sync/singleflight"
 )
 
 // connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
@@ -26,14 +26,18 @@ const connectTimeout = 800 * time.Millisecond
 // DB is a database of Akin's.
 type DB struct {
 	bun    *bun.DB
-	pool   *pgxpool.Pool
+	pool   *pool
 	tokens *lru.Cache[tokenHash, cachedToken]
+
+	pulse  *pgxpool.Pool
+	asking singleflight.Group
 
 	lastSettled lastSettled
 }
 
-// Open returns the database at a PostgreSQL URL or keyword string, as pgx reads them, pool settings included; it
-// connects when first used. tracer sees every statement; it may be nil.
+// Open returns the database at a PostgreSQL URL or keyword string, as pgx reads them, pool settings included, and
+// pool_max_wait beside them, which Watch explains; it connects when first used. tracer sees every statement; it may be
+// nil.
 func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -41,6 +45,13 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	maxWait, err := takeMaxWait(config)
+	if err != nil {
+		return nil, err
+	}
+	if config.PingTimeout == 0 { // of a connection that was idle, before it is used
+		config.PingTimeout = maxWait / 2
 	}
 	config.ConnConfig.Tracer = tracer
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
@@ -54,17 +65,23 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of tokens: %w", err)
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	conns, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &DB{bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens}, nil
+	pulse, err := pulse(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	bounded := &pool{conns, maxWait}
+	return &DB{bun: bun.NewDB(bounded.openSQL(), pgdialect.New()), pool: bounded, tokens: tokens, pulse: pulse}, nil
 }
 
 // Close waits for what is running and closes every connection.
 func (db *DB) Close() error {
 	err := db.bun.Close()
 	db.pool.Close()
+	db.pulse.Close()
 	return err
 }
 
@@ -81,7 +98,7 @@ func (db *DB) Store(id uuid.UUID) *Store {
 // Store is one store's part of the database; nothing that it does reaches another store's.
 type Store struct {
 	db   *bun.DB
-	pool *pgxpool.Pool
+	pool *pool
 	id   uuid.UUID
 
 	lastSettled *lastSettled // the database's

@@ -5,11 +5,13 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"akin/model"
+	"akin/repo"
 	"akin/repo/repotest"
 )
 
@@ -105,5 +107,22 @@ func TestLostConnections(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+func TestTheLongestWaitForAConnectionIsPartOfTheURL(t *testing.T) {
+	t.Parallel()
+	for name, wait := range map[string]string{"no time": "soon", "a time without a unit": "900", "no time at all": "0s"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, err := repo.Open(t.Context(), repotest.URL(t)+"&pool_max_wait="+wait, nil)
+			if err == nil {
+				_ = db.Close()
+				t.Fatal("it was taken")
+			}
+			if !strings.Contains(err.Error(), "pool_max_wait of the database's URL must be a time") {
+				t.Error(err)
+			}
+		})
 	}
 }

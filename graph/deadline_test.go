@@ -1,0 +1,262 @@
+package graph_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"akin/graph"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+// held is a table that nobody else can read until it is let go.
+type held struct {
+	conn *sql.Conn
+	let  func()
+}
+
+// hold holds the customers of the database at this address.
+func hold(t *testing.T, address string) *held {
+	t.Helper()
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := conn.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	let := func() { _ = tx.Rollback() }
+	t.Cleanup(let)
+	if _, err := tx.ExecContext(t.Context(), `LOCK TABLE customers`); err != nil {
+		t.Fatal(err)
+	}
+	watching, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &held{conn: watching, let: let}
+}
+
+// waits waits until so many statements wait for the table.
+func (h *held) waits(t *testing.T, statements int) {
+	t.Helper()
+	var n int
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		err := h.conn.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'active' AND wait_event_type = 'Lock'`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == statements {
+			return
+		}
+	}
+	t.Fatalf("%d statements wait for the table, want %d", n, statements)
+}
+
+const readCustomers = `{"query":"{ customers(first: 1) { nodes { id } } }"}`
+
+// TestAClientThatHangsUpEndsItsStatement does so for a query, a mutation and a batch; their statements would else wait
+// as long as the table is held.
+func TestAClientThatHangsUpEndsItsStatement(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"a query":    readCustomers,
+		"a mutation": `{"query":"mutation { upsertCustomerIdentity(input: {platform: \"p\", platformCustomerId: \"1\", email: \"a@doe.com\"}) { outcome } }"}`,
+		"a batch":    `{"query":"mutation { upsertCustomerIdentities(inputs: [{platform: \"p\", platformCustomerId: \"1\", email: \"a@doe.com\"}, {platform: \"p\", platformCustomerId: \"2\", email: \"b@doe.com\"}]) { createdCount } }"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := repotest.URL(t)
+			a, h := newAPIAt(t, address), hold(t, address)
+			ctx, hangUp := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				r, _ := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/graphql", strings.NewReader(body))
+				r.Header.Set("Authorization", "Bearer "+a.token)
+				r.Header.Set("Content-Type", "application/json")
+				response, err := http.DefaultClient.Do(r)
+				if err == nil {
+					response.Body.Close()
+				}
+				ended <- err
+			}()
+			h.waits(t, 1)
+			began := time.Now()
+			hangUp()
+			h.waits(t, 0)
+			t.Logf("the statement ended after %s", time.Since(began))
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("the request: %v", err)
+			}
+		})
+	}
+}
+
+func TestARequestPastItsTimeEndsItsStatement(t *testing.T) {
+	t.Parallel()
+	address := repotest.URL(t)
+	a := newAPIAt(t, address, func(cfg *graph.Config) { cfg.Timeout = 500 * time.Millisecond })
+	h := hold(t, address)
+	got := a.send(t, request{body: readCustomers})
+	began := time.Now()
+	h.waits(t, 0)
+	t.Logf("the statement ended %s after the answer", time.Since(began))
+	got.check(t, http.StatusServiceUnavailable, "TIMED_OUT", "took longer than 500ms")
+	if got.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+	}
+}
+
+// TestABusyPoolIsNotQueuedForWithoutEnd holds the only connection, and asks with a token that is known and with one
+// that has to be looked up.
+func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	address := repotest.URL(t)
+	a := newAPIAt(t, address+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	other, _, err := a.db.CreateToken(t.Context(), "shop", "other", repo.ScopeRead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := hold(t, address)
+	first := make(chan answer, 1)
+	go func() { first <- a.send(t, request{body: readCustomers}) }()
+	h.waits(t, 1)
+	for _, token := range []string{a.token, other} {
+		began := time.Now()
+		got := a.send(t, request{header: map[string]string{"Authorization": "Bearer " + token}, body: readCustomers})
+		t.Logf("refused after %s", time.Since(began))
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" || got.Errors[0].Extensions.Code != "UNAVAILABLE" {
+			t.Errorf("status %d, Retry-After %q: %s", got.status, got.header.Get("Retry-After"), got.body)
+		}
+	}
+	h.let()
+	if got := <-first; got.status != http.StatusOK {
+		t.Errorf("the request that had the connection: %d %s", got.status, got.body)
+	}
+	if got := a.send(t, request{body: readCustomers}); got.status != http.StatusOK {
+		t.Errorf("afterwards: %d %s", got.status, got.body)
+	}
+}
+
+// TestASilentDatabaseIsUnavailable asks through a proxy that stops to pass anything on, with connections open and a
+// statement under way, with a token that is known and with one that has to be looked up.
+func TestASilentDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	address := repotest.URL(t)
+	p := newProxy(t, address)
+	a := newAPIAt(t, p.url, func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	unknown := map[string]string{"Authorization": "Bearer " + a.otherToken(t)}
+	h := hold(t, address)
+	underWay := make(chan answer, 1)
+	go func() { underWay <- a.send(t, request{body: readCustomers}) }()
+	h.waits(t, 1)
+	close(p.silent)
+	const query = `{"query":"{ store { name } }"}`
+	for _, ask := range []func() answer{
+		func() answer { return a.send(t, request{body: query}) },
+		func() answer { return a.send(t, request{body: query, header: unknown}) },
+		func() answer { return <-underWay },
+	} {
+		began := time.Now()
+		got := ask()
+		t.Logf("refused after %s", time.Since(began))
+		got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "the database cannot be reached")
+		if got.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+		}
+	}
+	h.let()
+}
+
+// TestASlowStatementIsNotASilentDatabase waits for a statement several times as long as for a silent database.
+func TestASlowStatementIsNotASilentDatabase(t *testing.T) {
+	t.Parallel()
+	address := repotest.URL(t)
+	a, h := newAPIAt(t, address+"&pool_max_wait=600ms"), hold(t, address)
+	slow := make(chan answer, 1)
+	go func() { slow <- a.send(t, request{body: readCustomers}) }()
+	h.waits(t, 1)
+	select {
+	case <-time.After(1500 * time.Millisecond):
+	case got := <-slow:
+		t.Fatalf("broken off: %d %s", got.status, got.body)
+	}
+	h.let()
+	if got := <-slow; got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// proxy stands before a database until it falls silent.
+type proxy struct {
+	url    string
+	silent chan struct{} // closed: nothing passes any more, and nothing closes
+}
+
+func newProxy(t *testing.T, address string) *proxy {
+	t.Helper()
+	behind, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := behind.Query()
+	socket := fmt.Sprintf("%s/.s.PGSQL.%s", query.Get("host"), query.Get("port"))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	query.Set("host", "127.0.0.1")
+	query.Set("port", port)
+	behind.RawQuery = query.Encode()
+	p := &proxy{url: behind.String(), silent: make(chan struct{})}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			server, err := net.Dial("unix", socket)
+			if err != nil {
+				return
+			}
+			go p.pass(conn, server)
+			go p.pass(server, conn)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) pass(from io.Reader, to io.WriteCloser) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		select {
+		case <-p.silent:
+			return
+		default:
+		}
+		if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
+			to.Close()
+			return
+		}
+	}
+}
