@@ -44,6 +44,8 @@ type cli struct {
 	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
 	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 
+	SlowStatement time.Duration `env:"AKIN_SLOW_STATEMENT" default:"500ms" help:"Log SQL statements that take this long or longer, without their values; 0 for none (${default})."`
+
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's tables up to date, and nothing else."`
 	Store   struct {
@@ -83,10 +85,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "akin: %v\n", err)
 		return 2
 	}
+	options := &slog.HandlerOptions{ReplaceAttr: redact}
 	if c.LogFormat == "json" {
-		c.log = slog.New(slog.NewJSONHandler(stderr, nil))
+		c.log = slog.New(slog.NewJSONHandler(stderr, options))
 	} else {
-		c.log = slog.New(slog.NewTextHandler(stderr, nil))
+		c.log = slog.New(slog.NewTextHandler(stderr, options))
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(c); err != nil {
@@ -132,7 +135,7 @@ func (c *cli) open(ctx context.Context) (_ *database, err error) {
 		}
 		url = d.server.URL()
 	}
-	if d.DB, err = repo.Open(ctx, url, nil); err != nil {
+	if d.DB, err = repo.Open(ctx, url, repo.NewTracer(c.log, c.SlowStatement)); err != nil {
 		return nil, err
 	}
 	return d, d.Migrate(ctx, c.log)
@@ -164,6 +167,7 @@ type serveCommand struct {
 	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
+	Metrics    string        `name:"metrics-listen" env:"AKIN_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus /metrics, apart from the API. Default: nowhere."`
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
 }
 
@@ -183,10 +187,16 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 			return fmt.Errorf("%w; AKIN_LISTEN or --listen names another address", err)
 		}
 		defer listener.Close()
+		registry, stop, err := s.serveMetrics(ctx, c, db)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		config, err := s.config(ctx, c, db, listener.Addr())
 		if err != nil {
 			return err
 		}
+		config.Metrics = registry
 		return serve(ctx, listener, config)
 	})
 }

@@ -141,10 +141,12 @@ func (c *nameCount) add(set ast.SelectionSet) {
 }
 
 // MutateOperationContext checks what the operation asks for with its variables.
-func (*limits) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+func (*limits) MutateOperationContext(ctx context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	w := weigher{variables: operation.Variables, fragments: map[string]weight{}}
 	total := w.set(operation.Operation.SelectionSet)
-	switch cost := add(total.once, total.each); {
+	cost := add(total.once, total.each)
+	recordFrom(ctx).cost = cost
+	switch {
 	case total.depth > maxDepth:
 		return tooComplex("the operation is %d fields deep; at most %d are allowed", total.depth, maxDepth)
 	case total.aliases > maxAliases:

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
@@ -28,6 +29,8 @@ type DB struct {
 	bun    *bun.DB
 	pool   *pgxpool.Pool
 	tokens *lru.Cache[tokenHash, cachedToken]
+
+	refusals *prometheus.CounterVec // of tokens, by reason
 
 	lastSettled lastSettled
 }
@@ -57,7 +60,9 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &DB{bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens}, nil
+	return &DB{
+		bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens, refusals: newRefusals(),
+	}, nil
 }
 
 // Close waits for what is running and closes every connection.

@@ -94,7 +94,7 @@ func base62(n *big.Int, length int) string {
 // is not, and UNAVAILABLE where the database cannot be asked. A revocation is seen within tokenCacheTime.
 func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 	if !wellFormed(token) {
-		return nil, unauthenticated("the token is malformed: it is cut short or mistyped")
+		return nil, db.refuseToken("malformed", "the token is malformed: it is cut short or mistyped")
 	}
 	hash := sha256.Sum256([]byte(token))
 	now := time.Now()
@@ -109,9 +109,9 @@ func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 	}
 	switch {
 	case known.RevokedAt != nil:
-		return nil, unauthenticated("the token has been revoked")
+		return nil, db.refuseToken("revoked", "the token has been revoked")
 	case known.ExpiresAt != nil && !now.Before(*known.ExpiresAt):
-		return nil, unauthenticated("the token has expired")
+		return nil, db.refuseToken("expired", "the token has expired")
 	}
 	return known.Token, nil
 }
@@ -124,12 +124,14 @@ func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
 		return nil, err
 	}
 	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash[:]) != 1 {
-		return nil, unauthenticated("the token is unknown")
+		return nil, db.refuseToken("unknown", "the token is unknown")
 	}
 	return found[0], nil
 }
 
-func unauthenticated(message string) error {
+// refuseToken returns UNAUTHENTICATED, and counts it.
+func (db *DB) refuseToken(reason, message string) error {
+	db.refusals.WithLabelValues(reason).Inc()
 	return &model.Error{Code: model.CodeUnauthenticated, Message: message}
 }
 
