@@ -54,7 +54,8 @@ type cli struct {
 	} `cmd:"" help:"Manage stores."`
 	Token struct {
 		Create tokenCreateCommand `cmd:"" help:"Create a token and print it, the only time that it can be seen."`
-		List   tokenListCommand   `cmd:"" help:"List a store's tokens."`
+		Rotate tokenRotateCommand `cmd:"" help:"Create a token in the place of another, which goes on being valid for a while, and print it."`
+		List   tokenListCommand   `cmd:"" help:"List a store's tokens, with when each was last used, to the minute."`
 		Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token; every server sees it within a second."`
 	} `cmd:"" help:"Manage the tokens of a store."`
 	Import importCommand `cmd:"" help:"Import identities, customers or events from a CSV or NDJSON file."`

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +31,9 @@ type DB struct {
 	pool   *pgxpool.Pool
 	tokens *lru.Cache[tokenHash, cachedToken]
 
-	refusals *prometheus.CounterVec // of tokens, by reason
+	refusals   *prometheus.CounterVec           // of tokens, by reason
+	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
+	background sync.WaitGroup                   // what is written down beside the requests
 
 	lastSettled lastSettled
 }
@@ -56,17 +59,23 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of tokens: %w", err)
 	}
+	uses, err := lru.New[uuid.UUID, time.Time](tokenCacheSize)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of uses: %w", err)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return &DB{
-		bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens, refusals: newRefusals(),
+		bun: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), pool: pool, tokens: tokens,
+		refusals: newRefusals(), uses: uses,
 	}, nil
 }
 
 // Close waits for what is running and closes every connection.
 func (db *DB) Close() error {
+	db.background.Wait()
 	err := db.bun.Close()
 	db.pool.Close()
 	return err
