@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -17,6 +20,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"akin/repo/repotest"
 )
@@ -153,7 +160,108 @@ func TestWithoutAnAddressThereAreNoMetrics(t *testing.T) {
 	}
 }
 
-// secretsOf are values that must never be written, as a sender spells them and in parts that a mask would leave.
+// collector is an OpenTelemetry collector that keeps what it is sent.
+type collector struct {
+	*httptest.Server
+
+	raw   written
+	mu    sync.Mutex
+	spans []*tracepb.Span
+}
+
+func newCollector(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		var sent coltracepb.ExportTraceServiceRequest
+		if err == nil {
+			err = proto.Unmarshal(body, &sent)
+		}
+		if err != nil || r.URL.Path != "/v1/traces" {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+		_, _ = c.raw.Write(body)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, resource := range sent.ResourceSpans {
+			for _, scope := range resource.ScopeSpans {
+				c.spans = append(c.spans, scope.Spans...)
+			}
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func attributes(span *tracepb.Span) map[string]string {
+	all := map[string]string{}
+	for _, attribute := range span.Attributes {
+		value := attribute.Value
+		all[attribute.Key] = value.GetStringValue()
+		if _, isInt := value.Value.(*commonpb.AnyValue_IntValue); isInt {
+			all[attribute.Key] = fmt.Sprint(value.GetIntValue())
+		}
+	}
+	return all
+}
+
+func TestTracesLeadFromTheClientToTheDatabase(t *testing.T) {
+	t.Parallel()
+	traces := newCollector(t)
+	w := watch(t, "--otlp-endpoint", traces.URL)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/graphql",
+		strings.NewReader(`{"query": "query Page { customers(first: 5) { nodes { identities { nodes { id } } } } }"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+w.token)
+	request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if status, body := send(t, request); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	w.get(t, "/readyz") // which is no request to trace
+	w.stop()
+	var server *tracepb.Span
+	statements := 0
+	for _, span := range traces.spans {
+		if id := hex.EncodeToString(span.TraceId); id != "0af7651916cd43dd8448eb211c80319c" {
+			t.Errorf("span %s is of trace %s", span.Name, id)
+		}
+		if span.Kind == tracepb.Span_SPAN_KIND_SERVER {
+			server = span
+		}
+	}
+	if server == nil || hex.EncodeToString(server.ParentSpanId) != "b7ad6b7169203331" {
+		t.Fatalf("no span below the client's: %v", traces.spans)
+	}
+	for _, span := range traces.spans {
+		if span == server {
+			continue
+		}
+		statements++
+		about := attributes(span)
+		if !bytes.Equal(span.ParentSpanId, server.SpanId) || about["db.system.name"] != "postgresql" ||
+			!strings.HasPrefix(about["db.query.text"], "SELECT") || about["akin.fingerprint"] == "" {
+			t.Errorf("the statement's span is %v", span)
+		}
+	}
+	about := attributes(server)
+	want := map[string]string{
+		"graphql.operation.type": "query", "graphql.operation.name": "Page", "http.response.status_code": "200", "akin.token": "watched",
+	}
+	for key, value := range want {
+		if about[key] != value {
+			t.Errorf("%s is %q, want %q", key, about[key], value)
+		}
+	}
+	if statements != 2 || about["akin.round_trips"] != "2" { // the token and an empty page, which has no identities
+		t.Errorf("%d spans of statements, %s round trips", statements, about["akin.round_trips"])
+	}
+}
+
+// Values that must never be written.
 const (
 	secretEmail = "tell.nobody@secret-shopper.example"
 	secretPhone = "+442079460958"
@@ -161,10 +269,11 @@ const (
 
 // TestNoSecretIsWritten sends a token, an email and a phone number wherever the schema has a place for a text, through
 // every operation, sound and broken, with statements that fail and a database that goes away; then it looks for them in
-// the log, with every statement in it, in the metrics and in what the answers say of errors.
+// the log, with every statement in it, in the metrics, in the traces and in what the answers say of errors.
 func TestNoSecretIsWritten(t *testing.T) {
 	t.Parallel()
-	w := watch(t, "--slow-statement", "1ns")
+	traces := newCollector(t)
+	w := watch(t, "--slow-statement", "1ns", "--otlp-endpoint", traces.URL)
 	leaks := regexp.MustCompile(`(?i)tell\.nobody|secret-shopper|2079460958|20.7946.0958|` +
 		regexp.QuoteMeta(w.token[5:]) + `|` + regexp.QuoteMeta(w.token[5:len(w.token)-6]))
 	var answers int
@@ -176,6 +285,11 @@ func TestNoSecretIsWritten(t *testing.T) {
 		}
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("User-Agent", "robot of "+secretEmail)
+		request.Header.Set("X-Forwarded-For", secretPhone)
+		request.Header.Set("X-Request-Id", w.token)
+		request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		request.Header.Set("Tracestate", "seller="+secretEmail)
 		_, answer := send(t, request)
 		answers++
 		if leak := leaks.FindString(errorsOf(answer)); leak != "" {
@@ -224,6 +338,9 @@ func TestNoSecretIsWritten(t *testing.T) {
 	}
 	if code := w.stop(); code != 0 {
 		t.Errorf("akin exits with %d", code)
+	}
+	if leak := leaks.FindString(traces.raw.String()); leak != "" || len(traces.spans) <= answers {
+		t.Errorf("%d answers have %d spans, which tell %q", answers, len(traces.spans), leak)
 	}
 	lines := 0
 	for line := range strings.Lines(w.log.String()) {

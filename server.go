@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
 
 	"akin/graph"
 	"akin/graph/playground"
@@ -64,6 +65,7 @@ type cli struct {
 	in       io.Reader
 	out, err io.Writer
 	log      *slog.Logger
+	spans    trace.TracerProvider // nil where nothing is traced
 }
 
 func main() {
@@ -136,7 +138,7 @@ func (c *cli) open(ctx context.Context) (_ *database, err error) {
 		}
 		url = d.server.URL()
 	}
-	if d.DB, err = repo.Open(ctx, url, repo.NewTracer(c.log, c.SlowStatement)); err != nil {
+	if d.DB, err = repo.Open(ctx, url, repo.NewTracer(c.log, c.SlowStatement, c.spans)); err != nil {
 		return nil, err
 	}
 	return d, d.Migrate(ctx, c.log)
@@ -169,6 +171,7 @@ type serveCommand struct {
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
 	Metrics    string        `name:"metrics-listen" env:"AKIN_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus /metrics, apart from the API. Default: nowhere."`
+	Traces     string        `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Where to send traces, by OTLP over HTTP, such as http://localhost:4318. Default: nowhere."`
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take (${default})."`
 }
 
@@ -182,6 +185,11 @@ func (s *serveCommand) Validate() error {
 
 // Run serves until ctx is done, then lets the requests in flight finish.
 func (s *serveCommand) Run(ctx context.Context, c *cli) error {
+	flush, err := s.startTracing(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	return c.with(ctx, func(db *database) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 		if err != nil {
@@ -204,7 +212,7 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 
 // config settles what depends on the mode, and greets the developer in the embedded one.
 func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
-	config := graph.Config{DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout}
+	config := graph.Config{DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout, Spans: c.spans}
 	token, withPlayground := "", false
 	if db.server != nil {
 		var err error

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
+	"go.opentelemetry.io/otel/trace"
 
 	"akin/graph/generated"
 	"akin/repo"
@@ -39,13 +40,15 @@ type Config struct {
 	// Metrics is where the requests are counted; nil for nowhere. Rows and round trips are known where DB was opened with
 	// a repo.Tracer.
 	Metrics prometheus.Registerer
+	// Spans is where a span for each request to /graphql goes; nil for nowhere.
+	Spans trace.TracerProvider
 }
 
 // NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
 // database does not answer) and the playground. Each request is logged in one line.
 func NewHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", newMetrics(cfg.Metrics).observed(allowOrigins(cfg.Origins, newEndpoint(cfg))))
+	mux.Handle("/graphql", newMetrics(cfg.Metrics).observed(traced(cfg.Spans, allowOrigins(cfg.Origins, newEndpoint(cfg)))))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})
@@ -115,6 +118,7 @@ type requestRecord struct {
 	cost      int
 	code      string // of the first error
 	effort    *repo.Effort
+	answer    *countingWriter
 	causes    sync.Map
 }
 
@@ -148,6 +152,7 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		record.effort = effort
 		r = r.WithContext(context.WithValue(ctx, requestRecordKey{}, record))
 		out := &countingWriter{ResponseWriter: w}
+		record.answer = out
 		defer func() {
 			done := effort.Done()
 			log.LogAttrs(r.Context(), slog.LevelInfo, "request",

@@ -277,7 +277,7 @@ func TestRequestID(t *testing.T) {
 
 func TestTheAccessLogNamesTheRequestAndNoSecret(t *testing.T) {
 	t.Parallel()
-	db, err := repo.Open(t.Context(), repotest.URL(t), repo.NewTracer(slog.New(slog.DiscardHandler), 0))
+	db, err := repo.Open(t.Context(), repotest.URL(t), repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

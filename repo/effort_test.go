@@ -20,7 +20,7 @@ import (
 func TestEffort(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
-	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0))
+	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
 	store, _ := repotest.NewStore(t, db, "store")
 	input := model.UpsertCustomerIdentityInput{Platform: "shopify", PlatformCustomerID: "1", Email: "jane@doe.com"}
 	ctx, effort := repo.WithEffort(t.Context(), "req-1")
@@ -50,7 +50,7 @@ func TestEffort(t *testing.T) {
 func TestEffortCountsRetries(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
-	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0))
+	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
 	store, _ := repotest.NewStore(t, db, "store")
 	conn := connect(t, url)
 	tx, err := conn.Begin(t.Context())
@@ -93,7 +93,7 @@ func TestSlowStatementsAreLoggedWithoutTheirValues(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
 	var log lockedBuffer
-	slow := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&log, nil)), time.Nanosecond))
+	slow := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&log, nil)), time.Nanosecond, nil))
 	ctx, _ := repo.WithEffort(t.Context(), "req-1")
 	for _, name := range []string{"first's shop", "second 'shop'"} { // Bun writes these names into the statement
 		if _, err := slow.CreateStore(ctx, name); err != nil {
@@ -127,7 +127,7 @@ func TestSlowStatementsAreLoggedWithoutTheirValues(t *testing.T) {
 		t.Errorf("two statements with two values each have the fingerprints %v", prints)
 	}
 	var none lockedBuffer
-	quick := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&none, nil)), time.Hour))
+	quick := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&none, nil)), time.Hour, nil))
 	if _, err := quick.Stores(t.Context()); err != nil || none.String() != "" {
 		t.Errorf("%v; a quick statement is logged: %s", err, none.String())
 	}

@@ -12,24 +12,35 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Tracer follows the statements of a database from their start to their last row: it counts them into the Effort of
-// their context and logs the slow ones. It never tells their values.
+// their context, logs the slow ones, and gives each a span below the one in its context. It never tells their values,
+// for which otelpgx has no way: it records the text of PostgreSQL's errors.
 type Tracer struct {
-	log  *slog.Logger
-	slow time.Duration
+	log   *slog.Logger
+	slow  time.Duration
+	spans trace.Tracer
 }
 
-// NewTracer returns a tracer for Open that logs each statement which takes slow or longer; none where slow is 0.
-func NewTracer(log *slog.Logger, slow time.Duration) *Tracer {
-	return &Tracer{log: log, slow: slow}
+// NewTracer returns a tracer for Open that logs each statement which takes slow or longer; none where slow is 0. spans
+// is where the spans go; it may be nil.
+func NewTracer(log *slog.Logger, slow time.Duration, spans trace.TracerProvider) *Tracer {
+	if spans == nil {
+		spans = noop.NewTracerProvider()
+	}
+	return &Tracer{log: log, slow: slow, spans: spans.Tracer("akin/repo")}
 }
 
 // running is a statement on its way.
 type running struct {
 	sql   string
 	start time.Time
+	span  trace.Span // nil outside of a trace
 }
 
 type runningKey struct{}
@@ -37,16 +48,37 @@ type runningKey struct{}
 // TraceQueryStart is part of pgx.QueryTracer.
 func (t *Tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	spend(ctx, func(w *Work) { w.RoundTrips++ })
-	return context.WithValue(ctx, runningKey{}, &running{sql: data.SQL, start: time.Now()})
+	statement := &running{sql: data.SQL, start: time.Now()}
+	if trace.SpanFromContext(ctx).IsRecording() {
+		ctx, statement.span = t.spans.Start(ctx, "PostgreSQL", trace.WithSpanKind(trace.SpanKindClient))
+	}
+	return context.WithValue(ctx, runningKey{}, statement)
 }
 
 // TraceQueryEnd is part of pgx.QueryTracer.
 func (t *Tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	spend(ctx, func(w *Work) { w.Rows += int(data.CommandTag.RowsAffected()) })
 	statement := ctx.Value(runningKey{}).(*running)
+	if statement.span != nil {
+		endSpan(statement.span, statement.sql, data)
+	}
 	if took := time.Since(statement.start); t.slow > 0 && took >= t.slow {
 		t.logSlow(ctx, statement.sql, took, data)
 	}
+}
+
+// endSpan describes a statement as OpenTelemetry's conventions for databases do.
+func endSpan(span trace.Span, sql string, data pgx.TraceQueryEndData) {
+	text, ended := withoutValues(sql), outcome(data.Err)
+	span.SetAttributes(
+		attribute.String("db.system.name", "postgresql"), attribute.String("db.query.text", shown(text)),
+		attribute.String("akin.fingerprint", fingerprint(text)),
+		attribute.Int64("db.response.returned_rows", data.CommandTag.RowsAffected()))
+	if data.Err != nil {
+		span.SetAttributes(attribute.String("db.response.status_code", ended))
+		span.SetStatus(codes.Error, ended)
+	}
+	span.End()
 }
 
 // logSlow logs a statement by its fingerprint and its text without values.
@@ -59,11 +91,15 @@ func (t *Tracer) logSlow(ctx context.Context, sql string, took time.Duration, da
 	t.log.LogAttrs(ctx, slog.LevelWarn, "slow statement",
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("fingerprint", fingerprint(text)),
 		slog.Int64("rows", data.CommandTag.RowsAffected()), slog.String("outcome", outcome(data.Err)),
-		slog.String("statement", text[:min(len(text), maxLoggedStatement)]), slog.String("request_id", requestID))
+		slog.String("statement", shown(text)), slog.String("request_id", requestID))
 }
 
-// maxLoggedStatement is how many bytes of a statement are logged: enough to know it by.
-const maxLoggedStatement = 300
+// maxShown is how many bytes of a statement are shown: enough to know it by.
+const maxShown = 300
+
+func shown(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxShown)], "")
+}
 
 // literals are the values that can stand in a statement's text: strings, and numbers that are no part of a name or a
 // parameter. The first group keeps what stands before a number.
