@@ -2,6 +2,9 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 golangci_lint := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK_VERSION := v1.8.0
+govulncheck := bin/govulncheck-$(GOVULNCHECK_VERSION)
+GOVULNDB ?= https://vuln.go.dev
 
 npm := $(shell command -v npm 2>/dev/null)
 playground_sources := $(wildcard graph/playground/*.js graph/playground/*.jsx graph/playground/*.css)
@@ -22,6 +25,12 @@ test: playground audit ## Run every test, on a PostgreSQL that the tests start
 .PHONY: lint
 lint: $(golangci_lint) ## Check the rules of .golangci.yaml, the arrows between the packages among them
 	$(golangci_lint) run
+
+.PHONY: vuln
+vuln: $(govulncheck) ## Look for known vulnerabilities in what Akin calls; GOVULNDB=file:///… for a copy of the database
+	@status=0; said=$$($(govulncheck) -db $(GOVULNDB) ./... 2>&1) || status=$$?; echo "$$said"; \
+	case $$said in *"fetching vulnerabilities"*) \
+		echo "NOT CHECKED: the database of vulnerabilities at $(GOVULNDB) cannot be reached" >&2;; esac; exit $$status
 
 .PHONY: fmt
 fmt: $(golangci_lint) ## Format the Go files
@@ -72,6 +81,10 @@ graph/playground/dist/.built: graph/playground/node_modules/.package-lock.json $
 $(golangci_lint):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@mv bin/golangci-lint $@
+
+$(govulncheck):
+	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	@mv bin/govulncheck $@
 
 .PHONY: clean
 clean: ## Remove what was built and installed here; the data of `make run` stays

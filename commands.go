@@ -62,17 +62,36 @@ type tokenCreateCommand struct {
 
 // Run creates the token and prints it, alone.
 func (t *tokenCreateCommand) Run(ctx context.Context, c *cli) error {
-	now := time.Now().UTC()
-	name := t.Name
-	if name == "" {
-		name = now.Format(time.RFC3339Nano)
-	}
-	var expires *time.Time
-	if t.Expires > 0 {
-		expires = new(now.Add(time.Duration(t.Expires)))
-	}
 	return c.with(ctx, func(db *database) error {
-		token, _, err := db.CreateToken(ctx, t.Store, name, t.Scope, expires)
+		token, _, err := db.CreateToken(ctx, t.Store, orNow(t.Name), t.Scope, t.Expires.fromNow())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.out, token)
+		return err
+	})
+}
+
+// orNow returns the name, or the time where there is none.
+func orNow(name string) string {
+	if name == "" {
+		return time.Now().UTC().Format(time.RFC3339Nano)
+	}
+	return name
+}
+
+type tokenRotateCommand struct {
+	Old     string   `arg:"" help:"The name of the token to replace."`
+	Store   string   `required:"" placeholder:"NAME" help:"The store that the token belongs to."`
+	Name    string   `placeholder:"NAME" help:"What the logs call the new token, unique in its store. Default: the time of its creation."`
+	Grace   lifetime `default:"24h" placeholder:"24h" help:"How long the old token goes on being valid, in days or as 36h (${default})."`
+	Expires lifetime `placeholder:"90d" help:"How long the new token is valid, in days or as 36h. Default: until it is revoked."`
+}
+
+// Run creates the new token and prints it, alone.
+func (t *tokenRotateCommand) Run(ctx context.Context, c *cli) error {
+	return c.with(ctx, func(db *database) error {
+		token, _, err := db.RotateToken(ctx, t.Store, t.Old, orNow(t.Name), time.Duration(t.Grace), t.Expires.fromNow())
 		if err != nil {
 			return err
 		}
@@ -99,6 +118,14 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// fromNow returns the end of a lifetime that begins now, nil where it has none.
+func (l lifetime) fromNow() *time.Time {
+	if l == 0 {
+		return nil
+	}
+	return new(time.Now().UTC().Add(time.Duration(l)))
+}
+
 type tokenListCommand struct {
 	Store string `required:"" placeholder:"NAME" help:"The store whose tokens to list."`
 }
@@ -111,10 +138,10 @@ func (t *tokenListCommand) Run(ctx context.Context, c *cli) error {
 			return err
 		}
 		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "NAME\tSCOPE\tCREATED\tEXPIRES\tREVOKED")
+		fmt.Fprintln(table, "NAME\tSCOPE\tCREATED\tEXPIRES\tREVOKED\tLAST USED")
 		for _, token := range tokens {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", token.Name, token.Scope,
-				instant(&token.CreatedAt), instant(token.ExpiresAt), instant(token.RevokedAt))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", token.Name, token.Scope,
+				instant(&token.CreatedAt), instant(token.ExpiresAt), instant(token.RevokedAt), instant(token.LastUsedAt))
 		}
 		return table.Flush()
 	})

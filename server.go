@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
 
 	"akin/graph"
 	"akin/graph/playground"
@@ -49,6 +50,8 @@ type cli struct {
 	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
 	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 
+	SlowStatement time.Duration `env:"AKIN_SLOW_STATEMENT" default:"500ms" help:"Log SQL statements that take this long or longer, without their values; 0 for none (${default})."`
+
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's tables up to date, and nothing else."`
 	Store   struct {
@@ -57,7 +60,8 @@ type cli struct {
 	} `cmd:"" help:"Manage stores."`
 	Token struct {
 		Create tokenCreateCommand `cmd:"" help:"Create a token and print it, the only time that it can be seen."`
-		List   tokenListCommand   `cmd:"" help:"List a store's tokens."`
+		Rotate tokenRotateCommand `cmd:"" help:"Create a token in the place of another, which goes on being valid for a while, and print it."`
+		List   tokenListCommand   `cmd:"" help:"List a store's tokens, with when each was last used, to the minute."`
 		Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token; every server sees it within a second."`
 	} `cmd:"" help:"Manage the tokens of a store."`
 	Import importCommand `cmd:"" help:"Import identities, customers or events from a CSV or NDJSON file."`
@@ -66,6 +70,7 @@ type cli struct {
 	in       io.Reader
 	out, err io.Writer
 	log      *slog.Logger
+	spans    trace.TracerProvider // nil where nothing is traced
 }
 
 func main() {
@@ -88,10 +93,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "akin: %v\n", err)
 		return 2
 	}
+	options := &slog.HandlerOptions{ReplaceAttr: redact}
 	if c.LogFormat == "json" {
-		c.log = slog.New(slog.NewJSONHandler(stderr, nil))
+		c.log = slog.New(slog.NewJSONHandler(stderr, options))
 	} else {
-		c.log = slog.New(slog.NewTextHandler(stderr, nil))
+		c.log = slog.New(slog.NewTextHandler(stderr, options))
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(c); err != nil {
@@ -137,7 +143,7 @@ func (c *cli) open(ctx context.Context) (_ *database, err error) {
 		}
 		url = d.server.URL()
 	}
-	if d.DB, err = repo.Open(ctx, url, nil); err != nil {
+	if d.DB, err = repo.Open(ctx, url, repo.NewTracer(c.log, c.SlowStatement, c.spans)); err != nil {
 		return nil, err
 	}
 	return d, d.Migrate(ctx, c.log)
@@ -169,6 +175,8 @@ type serveCommand struct {
 	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
+	Metrics    string        `name:"metrics-listen" env:"AKIN_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus /metrics, apart from the API. Default: nowhere."`
+	Traces     string        `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Where to send traces, by OTLP over HTTP, such as http://localhost:4318. Default: nowhere."`
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take, with the arrival of its body (${default})."`
 
 	Introspection bool `env:"AKIN_INTROSPECTION" negatable:"" default:"true" help:"Answer __schema and __type; the playground needs it."`
@@ -188,16 +196,27 @@ func (s *serveCommand) Validate() error {
 
 // Run serves until ctx is done, then lets the requests in flight finish.
 func (s *serveCommand) Run(ctx context.Context, c *cli) error {
+	flush, err := s.startTracing(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	return c.with(ctx, func(db *database) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 		if err != nil {
 			return fmt.Errorf("%w; AKIN_LISTEN or --listen names another address", err)
 		}
 		defer listener.Close()
+		registry, stop, err := s.serveMetrics(ctx, c, db)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		config, err := s.config(ctx, c, db, listener.Addr())
 		if err != nil {
 			return err
 		}
+		config.Metrics = registry
 		return serve(ctx, listener, config)
 	})
 }
@@ -206,7 +225,7 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
 	config := graph.Config{
 		DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout, Limits: s.Limits, RateLimit: s.RateLimit,
-		NoIntrospection: !s.Introspection, NoSuggestions: !s.Suggestions,
+		NoIntrospection: !s.Introspection, NoSuggestions: !s.Suggestions, Spans: c.spans,
 	}
 	token, withPlayground := "", false
 	if db.server != nil {

@@ -251,6 +251,15 @@ func TestADatabaseOfOnesOwn(t *testing.T) {
 	if status, body := p.post(t, writer, mutation); status != http.StatusOK || !strings.Contains(body, "CREATED") {
 		t.Errorf("a mutation answers %d: %s", status, body)
 	}
+	code, rotated, stderr := command(t, akin("token", "rotate", "--store", "My shop", "--name", "backend 2", "--grace", "7d", "backend")...)
+	if code != 0 {
+		t.Fatalf("token rotate exits with %d: %s", code, stderr)
+	}
+	for name, token := range map[string]string{"old": writer, "new": strings.TrimSpace(rotated)} {
+		if status, body := p.post(t, token, mutation); status != http.StatusOK || !strings.Contains(body, "UNCHANGED") {
+			t.Errorf("a mutation with the %s token answers %d: %s", name, status, body)
+		}
+	}
 	if code, _, stderr := command(t, akin("token", "revoke", "--store", "My shop", "backend")...); code != 0 {
 		t.Fatalf("token revoke exits with %d: %s", code, stderr)
 	}
@@ -259,7 +268,7 @@ func TestADatabaseOfOnesOwn(t *testing.T) {
 		return status == http.StatusUnauthorized
 	})
 	_, stdout, _ := command(t, akin("token", "list", "--store", "My shop")...)
-	if !regexp.MustCompile(`backend +write +\S+ +- +\d{4}-`).MatchString(stdout) || strings.Contains(stdout, "akin_") {
+	if !regexp.MustCompile(`backend +write( +\d{4}-\S+){4}\n`).MatchString(stdout) || strings.Contains(stdout, "akin_") {
 		t.Errorf("token list shows\n%s", stdout)
 	}
 }

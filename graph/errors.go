@@ -89,13 +89,13 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 	}
 	if isVariable(at) {
 		variable := strings.TrimPrefix(at.Path[1:].String(), ".")
-		return &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf("$%s: %s", variable, at.Message)}
+		return &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf("$%s: %s", variable, model.Redact(at.Message))}
 	}
 	if code, ok := at.Extensions["code"].(string); ok { // the parser's or the validator's
-		return &model.Error{Code: model.ErrorCode(code), Message: at.Message}
+		return &model.Error{Code: model.ErrorCode(code), Message: model.Redact(at.Message)}
 	}
 	if field := graphql.GetFieldContext(ctx); field != nil && argumentsUnread(field) {
-		return &model.Error{Code: model.CodeBadUserInput, Message: at.Message}
+		return &model.Error{Code: model.CodeBadUserInput, Message: model.Redact(at.Message)}
 	}
 	return p.internal(ctx, err, "")
 }

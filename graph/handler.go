@@ -9,14 +9,17 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
+	"go.opentelemetry.io/otel/trace"
 
 	"akin/graph/generated"
 	"akin/repo"
@@ -40,13 +43,18 @@ type Config struct {
 	RateLimit  RateLimit     // none where zero
 	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors.
 	NoIntrospection, NoSuggestions bool
+	// Metrics is where the requests are counted; nil for nowhere. Rows and round trips are known where DB was opened with
+	// a repo.Tracer.
+	Metrics prometheus.Registerer
+	// Spans is where a span for each request to /graphql goes; nil for nowhere.
+	Spans trace.TracerProvider
 }
 
 // NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
 // database does not answer) and the playground. Each request is logged in one line.
 func NewHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", allowOrigins(cfg.Origins, newEndpoint(cfg)))
+	mux.Handle("/graphql", newMetrics(cfg.Metrics).observed(traced(cfg.Spans, allowOrigins(cfg.Origins, newEndpoint(cfg)))))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})
@@ -131,10 +139,13 @@ type requestRecord struct {
 	id        string
 	storeID   string
 	token     string // its name
+	kind      string // of the operation
 	operation string // its name
 	cost      int    // of the operation
 	code      string // of the first error
 	paid      *payment
+	effort    *repo.Effort
+	answer    *countingWriter
 	causes    sync.Map
 }
 
@@ -159,23 +170,48 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		record := &requestRecord{id: r.Header.Get(requestIDHeader)}
-		if !saneRequestID.MatchString(record.id) {
+		if !saneRequestID.MatchString(record.id) || strings.Contains(record.id, "akin_") { // a token sent in the wrong place
 			record.id = rand.Text()
 		}
 		w.Header().Set(requestIDHeader, record.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		ctx := context.WithValue(r.Context(), requestRecordKey{}, record)
+		ctx, effort := repo.WithEffort(r.Context(), record.id)
+		record.effort = effort
+		r = r.WithContext(context.WithValue(ctx, requestRecordKey{}, record))
 		out := &countingWriter{ResponseWriter: w}
+		record.answer = out
 		defer func() {
-			log.LogAttrs(ctx, slog.LevelInfo, "request",
-				slog.String("method", r.Method), slog.String("path", shorten(r.URL.Path)), slog.Int("status", out.status),
-				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000),
-				slog.Int("bytes", out.bytes), slog.String("operation", record.operation),
+			done := effort.Done()
+			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+				slog.String("method", method(r)), slog.String("path", route(r)), slog.Int("status", out.status),
+				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", out.bytes),
+				slog.String("kind", record.kind), slog.String("operation", record.operation), slog.Int("cost", record.cost),
+				slog.Int("rows", done.Rows), slog.Int("round_trips", done.RoundTrips), slog.Int("retries", done.Retries),
 				slog.String("code", record.code), slog.String("store_id", record.storeID),
 				slog.String("token", record.token), slog.String("request_id", record.id))
 		}()
-		next.ServeHTTP(out, r.WithContext(ctx))
+		next.ServeHTTP(out, r)
 	})
+}
+
+// route returns the pattern that serves the request's path, empty where none does: a path itself is whatever a client
+// sends.
+func route(r *http.Request) string {
+	_, path, found := strings.Cut(r.Pattern, " ")
+	if !found {
+		path = r.Pattern
+	}
+	return path
+}
+
+// method returns the request's method where HTTP has it, or else "other".
+func method(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return r.Method
+	}
+	return "other"
 }
 
 // countingWriter remembers the status and the length of an answer.

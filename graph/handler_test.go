@@ -287,7 +287,13 @@ func TestRequestID(t *testing.T) {
 
 func TestTheAccessLogNamesTheRequestAndNoSecret(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t)
+	db, err := repo.Open(t.Context(), repotest.URL(t), repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	a := newAPI(t, func(cfg *graph.Config) { cfg.DB = db })
+	_, a.token = repotest.NewStore(t, db, "logged")
 	got := a.send(t, request{
 		header: map[string]string{"X-Request-Id": "req-1"},
 		body:   `{"query":"query Who($email: String!) { customer(by: {email: $email}) { id } }","variables":{"email":"secret@doe.com"}}`,
@@ -298,6 +304,7 @@ func TestTheAccessLogNamesTheRequestAndNoSecret(t *testing.T) {
 	line := a.log.line(t, "request")
 	for key, want := range map[string]any{
 		"method": "POST", "path": "/graphql", "status": 200.0, "bytes": float64(len(got.body)), "operation": "Who",
+		"kind": "query", "cost": 1.0, "rows": 1.0, "round_trips": 2.0, "retries": 0.0, // one of them for the token
 		"code": "", "token": "test", "request_id": "req-1", "level": "INFO",
 	} {
 		if line[key] != want {

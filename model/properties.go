@@ -73,7 +73,8 @@ func (p Properties) check(nulls bool) *fault {
 	}
 	for key, value := range values {
 		if !snakeCase.MatchString(key) {
-			return &fault{UserErrorInvalid, fmt.Sprintf("must have keys of 1 to 64 of a-z, 0-9 and _, beginning with a letter; %.80q is none", key)}
+			const rule = "must have keys of 1 to 64 of a-z, 0-9 and _, beginning with a letter; %.80q is none"
+			return &fault{UserErrorInvalid, fmt.Sprintf(rule, Redact(key))}
 		}
 		switch value := value.(type) {
 		case string:

@@ -38,6 +38,17 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 	if err := model.CheckBatch(len(inputs)); err != nil {
 		return nil, err
 	}
+	batch, err := writeBatch(ctx, s, inputs, policy, k)
+	if err != nil {
+		return nil, err
+	}
+	countUpserts(ctx, batch.Results...)
+	return batch, nil
+}
+
+func writeBatch[I, W any, P model.UpsertPayload](
+	ctx context.Context, s *Store, inputs []*I, policy model.BatchErrorPolicy, k kind[I, W, P],
+) (*model.Batch[P], error) {
 	batch := &model.Batch[P]{Results: make([]P, len(inputs))}
 	pending := k.checkAll(inputs, batch.Results)
 	if policy == model.RejectAll && len(pending) < len(inputs) {
@@ -60,10 +71,7 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 		k.reject(batch.Results)
 		return batch, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return batch, nil
+	return batch, err
 }
 
 // checkAll gives every input its place in results, with its faults if it has any, and returns the others' requests.
@@ -130,6 +138,7 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 	wanted, _, faults := k.check(input, "input")
 	if faults != nil {
 		payload.Result().UserErrors = faults
+		countUpserts(ctx, payload)
 		return payload, nil
 	}
 	requests := []*request[W, P]{{wanted: wanted, path: []string{"input"}, answer: payload}}
@@ -137,5 +146,8 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 		_, err := k.write(ctx, s.pool, requests)
 		return err
 	})
+	if err == nil {
+		countUpserts(ctx, payload)
+	}
 	return payload, err
 }

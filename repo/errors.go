@@ -92,6 +92,7 @@ func withRetries(ctx context.Context, run func(ctx context.Context) error) error
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
 		err := run(ctx)
 		if lostRace(err) {
+			spend(ctx, func(w *Work) { w.Retries++ })
 			return retry.RetryableError(err)
 		}
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
@@ -29,8 +31,11 @@ type DB struct {
 	pool   *pool
 	tokens *lru.Cache[tokenHash, cachedToken]
 
-	pulse  *pgxpool.Pool
-	asking singleflight.Group
+	pulse      *pgxpool.Pool
+	asking     singleflight.Group
+	refusals   *prometheus.CounterVec           // of tokens, by reason
+	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
+	background sync.WaitGroup                   // what is written down beside the requests
 
 	lastSettled lastSettled
 }
@@ -65,6 +70,10 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of tokens: %w", err)
 	}
+	uses, err := lru.New[uuid.UUID, time.Time](tokenCacheSize)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of uses: %w", err)
+	}
 	conns, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -74,11 +83,15 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	bounded := &pool{conns, maxWait}
-	return &DB{bun: bun.NewDB(bounded.openSQL(), pgdialect.New()), pool: bounded, tokens: tokens, pulse: pulse}, nil
+	return &DB{
+		bun: bun.NewDB(bounded.openSQL(), pgdialect.New()), pool: bounded, tokens: tokens, pulse: pulse,
+		refusals: newRefusals(), uses: uses,
+	}, nil
 }
 
 // Close waits for what is running and closes every connection.
 func (db *DB) Close() error {
+	db.background.Wait()
 	err := db.bun.Close()
 	db.pool.Close()
 	db.pulse.Close()

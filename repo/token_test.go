@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"akin/model"
 	"akin/repo"
@@ -43,8 +45,14 @@ func TestTokens(t *testing.T) {
 		if _, err := db.Authenticate(t.Context(), token); err != nil {
 			t.Error(err)
 		}
-		if again := recorded.take(); len(again) > 1 {
-			t.Errorf("a verified token asked %v", again)
+		looked := 0
+		for _, statement := range recorded.take() {
+			if strings.HasPrefix(statement.sql, "SELECT") {
+				looked++
+			}
+		}
+		if looked > 1 {
+			t.Errorf("a verified token was looked up %d times", looked)
 		}
 	}
 	if got, err := db.Authenticate(t.Context(), read); err != nil || got.ID != created.ID || got.Name != "reader" {
@@ -156,6 +164,182 @@ func TestRevocationIsSeenByEveryServer(t *testing.T) {
 	again, err := db.Tokens(t.Context(), "store")
 	if err != nil || !again[0].RevokedAt.Equal(*tokens[0].RevokedAt) {
 		t.Errorf("revoked at %v and again at %v, %v", tokens[0].RevokedAt, again[0].RevokedAt, err)
+	}
+}
+
+// TestRotation has a token's user change over while both tokens are valid, on two servers.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	db, server := open(t, url, nil), open(t, url, nil)
+	repotest.NewStore(t, db, "store")
+	old, _, err := db.CreateToken(t.Context(), "store", "old", repo.ScopeRead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, soon := time.Now().Add(90*24*time.Hour), time.Now().Add(time.Hour)
+	fresh, row, err := db.RotateToken(t.Context(), "store", "old", "new", 2*time.Hour, &later)
+	if err != nil || row.Name != "new" || row.Scope != repo.ScopeRead || !row.ExpiresAt.Equal(later) {
+		t.Fatalf("%+v, %v", row, err)
+	}
+	for _, s := range []*repo.DB{db, server} {
+		for name, token := range map[string]string{"old": old, "new": fresh} {
+			if got, err := s.Authenticate(t.Context(), token); err != nil || got.Name != name || got.Scope != repo.ScopeRead {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
+	}
+	expiry := func(name string) time.Time {
+		t.Helper()
+		tokens, err := db.Tokens(t.Context(), "store")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range tokens {
+			if token.Name == name {
+				return *token.ExpiresAt
+			}
+		}
+		t.Fatalf("no token %s", name)
+		return time.Time{}
+	}
+	if left := time.Until(expiry("old")); left < time.Hour || left > 2*time.Hour {
+		t.Errorf("the old token expires in %s, want two hours", left)
+	}
+	if _, _, err := db.CreateToken(t.Context(), "store", "short", repo.ScopeWrite, &soon); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := db.RotateToken(t.Context(), "store", "short", "longer", 48*time.Hour, nil); err != nil || time.Until(expiry("short")) > time.Hour {
+		t.Errorf("a rotation lengthens the old token's life: %v", err)
+	}
+
+	// Without grace the old token ends, and every server sees it.
+	if _, _, err := db.RotateToken(t.Context(), "store", "new", "newest", 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*repo.DB{db, server} {
+		for deadline := time.Now().Add(time.Second); ; {
+			if _, err := s.Authenticate(t.Context(), fresh); code(err) == model.CodeUnauthenticated {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("a token still works a second after its end")
+			}
+		}
+	}
+	for name, call := range map[string]func() error{
+		"an expired token": func() error {
+			_, _, err := db.RotateToken(t.Context(), "store", "new", "x", time.Hour, nil)
+			return err
+		},
+		"a token that is not": func() error {
+			_, _, err := db.RotateToken(t.Context(), "store", "none", "x", time.Hour, nil)
+			return err
+		},
+		"a name that is taken": func() error {
+			_, _, err := db.RotateToken(t.Context(), "store", "test", "newest", 0, nil)
+			return err
+		},
+	} {
+		if err := call(); code(err) != model.CodeBadUserInput {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	tokens, err := db.Tokens(t.Context(), "store")
+	if err != nil || tokens[0].Name != "test" || tokens[0].ExpiresAt != nil || len(tokens) != 6 {
+		t.Errorf("a rotation that failed left %+v, %v", tokens, err)
+	}
+}
+
+// TestLastUseIsWrittenOnce uses a token often on two servers.
+func TestLastUseIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	recorded := &recorder{}
+	db, server := open(t, url, recorded), open(t, url, recorded)
+	_, token := repotest.NewStore(t, db, "store")
+	if _, _, err := db.CreateToken(t.Context(), "store", "unused", repo.ScopeRead, nil); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var tokens []*repo.Token
+	for deadline := began.Add(10 * time.Second); len(tokens) == 0 || tokens[0].LastUsedAt == nil; {
+		var err error
+		if _, err = db.Authenticate(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		if tokens, err = db.Tokens(t.Context(), "store"); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the use was not written down")
+		}
+	}
+	if used := *tokens[0].LastUsedAt; used.Before(began.Add(-time.Second)) || used.After(time.Now()) || tokens[1].LastUsedAt != nil {
+		t.Errorf("used at %s and %v", used, tokens[1].LastUsedAt)
+	}
+	for range 1000 {
+		for _, s := range []*repo.DB{db, server} {
+			if _, err := s.Authenticate(t.Context(), token); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	written := 0
+	for _, statement := range recorded.take() {
+		if strings.Contains(statement.sql, "SET last_used_at") {
+			written++
+		}
+	}
+	if written != 1 {
+		t.Errorf("the use was written down %d times", written)
+	}
+
+	// What another server wrote long ago is written anew, and a database that cannot be written to keeps nobody out.
+	conn := connect(t, url)
+	run(t, conn, `UPDATE api_tokens SET last_used_at = last_used_at - interval '2 minutes' WHERE name = 'test'`)
+	reader := open(t, url+"&default_transaction_read_only=on", nil)
+	if _, err := reader.Authenticate(t.Context(), token); err != nil {
+		t.Errorf("a server that can only read: %v", err)
+	}
+	third := open(t, url, nil)
+	for deadline := time.Now().Add(10 * time.Second); one[bool](t, conn, `SELECT last_used_at < now() - interval '1 minute' FROM api_tokens WHERE name = 'test'`); {
+		if _, err := third.Authenticate(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a later use was not written down")
+		}
+	}
+}
+
+func TestUnknownTokensWait(t *testing.T) {
+	t.Parallel()
+	db, elsewhere := repotest.New(t), repotest.New(t)
+	_, unknown := repotest.NewStore(t, elsewhere, "store")
+	began := time.Now()
+	if _, err := db.Authenticate(t.Context(), unknown); code(err) != model.CodeUnauthenticated {
+		t.Error(err)
+	}
+	if waited := time.Since(began); waited < 500*time.Millisecond {
+		t.Errorf("an unknown token was refused after %s", waited)
+	}
+	registry := prometheus.NewRegistry()
+	db.Register(registry)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() == "akin_token_refusals_total" {
+			for _, metric := range family.GetMetric() {
+				counted[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{"malformed": 0, "unknown": 1, "expired": 0, "revoked": 0}, counted); diff != "" {
+		t.Errorf("the refusals differ (-want +got):\n%s", diff)
 	}
 }
 

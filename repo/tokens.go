@@ -23,6 +23,16 @@ const (
 	tokenCacheTime = 500 * time.Millisecond
 )
 
+// lastUseStep is how exactly the last use of a token is known, and how often a server writes it down at most.
+const lastUseStep = time.Minute
+
+// lastUseTimeout bounds the writing down.
+const lastUseTimeout = time.Second
+
+// unknownPause is how long whoever sends a well-formed token that is not known waits for the answer. Guessing one of
+// 2^160 is hopeless at any speed; this keeps who tries it from having the database look each one up.
+const unknownPause = 500 * time.Millisecond
+
 // Scope says what a token may do.
 type Scope string
 
@@ -44,6 +54,8 @@ type Token struct {
 	CreatedAt time.Time  `bun:"created_at"`
 	ExpiresAt *time.Time `bun:"expires_at"`
 	RevokedAt *time.Time `bun:"revoked_at"`
+	// LastUsedAt is when a server last accepted the token, to the minute.
+	LastUsedAt *time.Time `bun:"last_used_at"`
 }
 
 type tokenHash = [sha256.Size]byte
@@ -91,10 +103,11 @@ func base62(n *big.Int, length int) string {
 }
 
 // Authenticate returns what the database knows of a token that is valid now. It returns UNAUTHENTICATED for one that
-// is not, and UNAVAILABLE where the database cannot be asked. A revocation is seen within tokenCacheTime.
+// is not, after unknownPause where it is unknown, and UNAVAILABLE where the database cannot be asked. A revocation is
+// seen within tokenCacheTime. That the token was used is written down later, and not for every use.
 func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 	if !wellFormed(token) {
-		return nil, unauthenticated("the token is malformed: it is cut short or mistyped")
+		return nil, db.refuseToken("malformed", "the token is malformed: it is cut short or mistyped")
 	}
 	hash := sha256.Sum256([]byte(token))
 	now := time.Now()
@@ -109,27 +122,57 @@ func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 	}
 	switch {
 	case known.RevokedAt != nil:
-		return nil, unauthenticated("the token has been revoked")
+		return nil, db.refuseToken("revoked", "the token has been revoked")
 	case known.ExpiresAt != nil && !now.Before(*known.ExpiresAt):
-		return nil, unauthenticated("the token has expired")
+		return nil, db.refuseToken("expired", "the token has expired")
 	}
+	db.noteUse(known.Token, now)
 	return known.Token, nil
+}
+
+// noteUse has the use of a token written down unless another within lastUseStep was, by this server or, as far as it
+// knows, another. It does not keep the request waiting; where it fails, the next use after lastUseStep tries again.
+func (db *DB) noteUse(token *Token, now time.Time) {
+	due := now.Add(-lastUseStep)
+	if token.LastUsedAt != nil && token.LastUsedAt.After(due) {
+		return
+	}
+	if noted, ok, _ := db.uses.PeekOrAdd(token.ID, now); ok {
+		if noted.After(due) {
+			return
+		}
+		db.uses.Add(token.ID, now)
+	}
+	db.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lastUseTimeout)
+		defer cancel()
+		const update = `UPDATE api_tokens SET last_used_at = $3
+			WHERE store_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)`
+		_, _ = db.bun.DB.ExecContext(ctx, update, token.StoreID, token.ID, now.UTC(), due.UTC())
+	})
 }
 
 func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
 	var found []*Token
 	// Not *: a column that a newer server's migration adds must not stop this one.
-	const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at FROM api_tokens WHERE hash = $1`
+	const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at, last_used_at
+		FROM api_tokens WHERE hash = $1`
 	if err := scanRows(ctx, db.bun, db.pool, query, []any{hash[:]}, &found); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash[:]) != 1 {
-		return nil, unauthenticated("the token is unknown")
+		select {
+		case <-time.After(unknownPause):
+		case <-ctx.Done():
+		}
+		return nil, db.refuseToken("unknown", "the token is unknown")
 	}
 	return found[0], nil
 }
 
-func unauthenticated(message string) error {
+// refuseToken returns UNAUTHENTICATED, and counts it.
+func (db *DB) refuseToken(reason, message string) error {
+	db.refusals.WithLabelValues(reason).Inc()
 	return &model.Error{Code: model.CodeUnauthenticated, Message: message}
 }
 
@@ -137,9 +180,6 @@ func unauthenticated(message string) error {
 // may be nil, for a token that is valid until revoked. It returns BAD_USER_INPUT for an unknown store or
 // scope, and for a name that is blank, too long or taken by another of the store's tokens.
 func (db *DB) CreateToken(ctx context.Context, storeName, name string, scope Scope, expires *time.Time) (string, *Token, error) {
-	if err := model.CheckLabel("name", name); err != nil {
-		return "", nil, err
-	}
 	if scope != ScopeRead && scope != ScopeWrite {
 		return "", nil, model.BadInput("scope", "must be read or write")
 	}
@@ -147,16 +187,53 @@ func (db *DB) CreateToken(ctx context.Context, storeName, name string, scope Sco
 	if err != nil {
 		return "", nil, err
 	}
+	return insertToken(ctx, db.bun, &Token{StoreID: store.ID, Name: name, Scope: scope, ExpiresAt: expires})
+}
+
+// insertToken completes the row with an ID, a time and the hash of a new token, which it returns.
+func insertToken(ctx context.Context, db bun.IDB, row *Token) (string, *Token, error) {
+	if err := model.CheckLabel("name", row.Name); err != nil {
+		return "", nil, err
+	}
 	token := newToken()
 	hash := sha256.Sum256([]byte(token))
-	id, now := model.NewID()
-	row := &Token{
-		StoreID: store.ID, ID: id, Name: name, Hash: hash[:], Scope: scope, CreatedAt: now, ExpiresAt: expires,
-	}
-	if _, err := db.bun.NewInsert().Model(row).Exec(ctx); err != nil {
+	row.Hash = hash[:]
+	row.ID, row.CreatedAt = model.NewID()
+	if _, err := db.NewInsert().Model(row).Exec(ctx); err != nil {
 		return "", nil, asModelError(err)
 	}
 	return token, row, nil
+}
+
+// RotateToken creates a token with the scope of another of the store's, as CreateToken does, and returns it. Both are
+// valid until the old one expires: after grace, or when it would have anyway. It returns BAD_USER_INPUT where CreateToken
+// does, and where the store has no token of the old name that is valid now.
+func (db *DB) RotateToken(
+	ctx context.Context, storeName, oldName, newName string, grace time.Duration, expires *time.Time,
+) (token string, row *Token, err error) {
+	store, err := db.FindStore(ctx, storeName)
+	if err != nil {
+		return "", nil, err
+	}
+	now := time.Now().UTC()
+	err = db.bun.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var old []*Token
+		err := tx.NewUpdate().Model(&old).
+			Set("expires_at = least(expires_at, ?)", now.Add(grace)).
+			Where("store_id = ?", store.ID).Where("name = ?", oldName).
+			Where("revoked_at IS NULL").Where("expires_at IS NULL OR expires_at > ?", now).Returning("scope").Scan(ctx)
+		if err != nil {
+			return err
+		}
+		if len(old) == 0 {
+			return model.BadInput("token", fmt.Sprintf("%q is not a valid token of store %q", oldName, storeName))
+		}
+		token, row, err = insertToken(ctx, tx, &Token{
+			StoreID: store.ID, Name: newName, Scope: old[0].Scope, ExpiresAt: expires,
+		})
+		return err
+	})
+	return token, row, asModelError(err)
 }
 
 // Tokens returns the tokens of the store with this name, oldest first, the expired and the revoked among them.

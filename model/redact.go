@@ -1,0 +1,21 @@
+package model
+
+import (
+	"net/netip"
+	"regexp"
+)
+
+// secrets are what must never stand in a log or in the text of an error: tokens, emails, and digits enough for a phone
+// number.
+var secrets = regexp.MustCompile(`akin_\w*|[^\s"'()<>,;:=]+@[^\s"'()<>,;:=]+|\+?\d(?:[ ().-]{0,2}\d){6,}`)
+
+// Redact returns the text with "(not shown)" in the place of each token, email and phone number. It is for texts that
+// quote what others sent, such as PostgreSQL's and the GraphQL parser's errors; some other long numbers go with them.
+func Redact(text string) string {
+	return secrets.ReplaceAllStringFunc(text, func(found string) string {
+		if _, err := netip.ParseAddr(found); err == nil { // whoever looks for the database has to see where
+			return found
+		}
+		return "(not shown)"
+	})
+}

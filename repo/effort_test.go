@@ -1,0 +1,152 @@
+package repo_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"akin/model"
+	"akin/repo"
+	"akin/repo/repotest"
+)
+
+func TestEffort(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
+	store, _ := repotest.NewStore(t, db, "store")
+	input := model.UpsertCustomerIdentityInput{Platform: "shopify", PlatformCustomerID: "1", Email: "jane@doe.com"}
+	ctx, effort := repo.WithEffort(t.Context(), "req-1")
+	for range 2 {
+		if _, err := store.UpsertCustomerIdentity(ctx, input); err != nil {
+			t.Fatal(err)
+		}
+	}
+	faulty := model.UpsertCustomerIdentityInput{Platform: "shopify", PlatformCustomerID: "2", Email: "none"}
+	if _, err := store.UpsertCustomerIdentities(ctx, []*model.UpsertCustomerIdentityInput{&faulty, &input}, model.RejectAll); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.UpsertCustomers(ctx, []*model.UpsertCustomerInput{{By: model.CustomerKey{Email: &input.Email}}}, model.KeepValid); err != nil {
+		t.Fatal(err)
+	}
+	want := repo.Work{RoundTrips: 3, Rows: 3, Upserts: map[repo.Upsert]int{
+		{Kind: "identity", Outcome: "CREATED"}: 1, {Kind: "identity", Outcome: "UNCHANGED"}: 1,
+		{Kind: "identity", Outcome: "INVALID"}: 1, {Kind: "identity", Outcome: "BATCH_REJECTED"}: 1,
+		{Kind: "customer", Outcome: "UNCHANGED"}: 1,
+	}}
+	if diff := cmp.Diff(want, effort.Done()); diff != "" {
+		t.Errorf("the effort differs (-want +got):\n%s", diff)
+	}
+}
+
+// TestEffortCountsRetries has an upsert wait for another write of the same identity, and so lose the race.
+func TestEffortCountsRetries(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	db := open(t, url, repo.NewTracer(slog.New(slog.DiscardHandler), 0, nil))
+	store, _ := repotest.NewStore(t, db, "store")
+	conn := connect(t, url)
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const insert = `WITH c AS (
+			INSERT INTO customers (store_id, id, email, email_normalized, created_at, updated_at)
+			VALUES ($1, gen_random_uuid(), 'jane@doe.com', 'jane@doe.com', now(), now()) RETURNING id)
+		INSERT INTO customer_identities (store_id, id, customer_id, platform, platform_customer_id, email, email_normalized, created_at, updated_at)
+		SELECT $1, gen_random_uuid(), c.id, 'shopify', '1', 'jane@doe.com', 'jane@doe.com', now(), now() FROM c`
+	if _, err := tx.Exec(t.Context(), insert, store.ID()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, effort := repo.WithEffort(t.Context(), "req-1")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := store.UpsertCustomerIdentity(ctx, model.UpsertCustomerIdentityInput{Platform: "shopify", PlatformCustomerID: "1", Email: "jane@doe.com"})
+		failed <- err
+	}()
+	watcher := connect(t, url)
+	for deadline := time.Now().Add(10 * time.Second); !one[bool](t, watcher,
+		`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`); {
+		if time.Now().After(deadline) {
+			t.Fatal("the upsert does not wait")
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	if done := effort.Done(); done.Retries != 1 || done.RoundTrips != 2 {
+		t.Errorf("%d retries in %d round trips, want 1 in 2", done.Retries, done.RoundTrips)
+	}
+}
+
+func TestSlowStatementsAreLoggedWithoutTheirValues(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	var log lockedBuffer
+	slow := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&log, nil)), time.Nanosecond, nil))
+	ctx, _ := repo.WithEffort(t.Context(), "req-1")
+	for _, name := range []string{"first's shop", "second 'shop'"} { // Bun writes these names into the statement
+		if _, err := slow.CreateStore(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := slow.FindStore(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prints := map[string]int{}
+	for line := range strings.Lines(log.String()) {
+		var entry struct {
+			Msg, Level, Statement, Fingerprint, Outcome string
+			Rows                                        int
+			Duration                                    float64 `json:"duration_ms"`
+			RequestID                                   string  `json:"request_id"`
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Msg != "slow statement" || entry.Level != "WARN" || entry.RequestID != "req-1" || entry.Rows != 1 ||
+			entry.Duration <= 0 || entry.Outcome != "ok" || !strings.Contains(entry.Statement, "?") {
+			t.Errorf("logged %s", line)
+		}
+		if strings.Contains(line, "shop") || regexp.MustCompile(`20\d\d-\d\d`).MatchString(entry.Statement) {
+			t.Errorf("the log tells a value: %s", line)
+		}
+		prints[entry.Fingerprint]++
+	}
+	if len(prints) != 2 {
+		t.Errorf("two statements with two values each have the fingerprints %v", prints)
+	}
+	var none lockedBuffer
+	quick := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&none, nil)), time.Hour, nil))
+	if _, err := quick.Stores(t.Context()); err != nil || none.String() != "" {
+		t.Errorf("%v; a quick statement is logged: %s", err, none.String())
+	}
+}
+
+// lockedBuffer is a buffer that many goroutines write to.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
