@@ -21,7 +21,7 @@ test: playground audit ## Run every test, on a PostgreSQL that the tests start
 
 .PHONY: torture
 torture: playground ## Run the long form of the tests that break what Akin stands on
-	@scripts/install.sh postgres
+	@scripts/install.sh postgres pgbouncer
 	go test -v -timeout 4h ./torture -long
 
 .PHONY: lint

@@ -18,6 +18,15 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 )
 
+// generator makes documents.
+type generator struct {
+	schema    *ast.Schema
+	rand      *rand.Rand
+	variables map[string]any
+	declared  []string
+	fields    int
+}
+
 // TestRandomDocuments sends random documents, made from the schema itself so that a new field is among them the day it is
 // added: valid ones, and the same with something broken. None may get a 5xx, go unanswered or leave a fault in the log.
 // A document that is valid by gqlparser must not be refused as one that is not, so that the valid ones are known to reach
@@ -101,16 +110,7 @@ func (g *generator) send(t *testing.T, a *akin, token string) string {
 // valid reports whether gqlparser finds a document valid by itself.
 func valid(schema *ast.Schema, text string) bool {
 	document, err := parser.ParseQuery(&ast.Source{Input: text})
-	return err == nil && len(validator.Validate(schema, document)) == 0 && len(document.Operations) == 1
-}
-
-// generator makes documents.
-type generator struct {
-	schema    *ast.Schema
-	rand      *rand.Rand
-	variables map[string]any
-	declared  []string
-	fields    int
+	return err == nil && len(validator.ValidateWithRules(schema, document, nil)) == 0 && len(document.Operations) == 1
 }
 
 // document returns a document with its variables; half of them are broken somewhere.
@@ -191,7 +191,7 @@ func (g *generator) arguments(definitions ast.ArgumentDefinitionList) string {
 			given = append(given, d.Name+": $"+name)
 			continue
 		}
-		given = append(given, d.Name+": "+literal(g.schema.Types[d.Type.Name()], value))
+		given = append(given, d.Name+": "+literal(value))
 	}
 	if len(given) == 0 {
 		return ""
@@ -267,7 +267,7 @@ func (g *generator) text() string {
 }
 
 // literal writes a value as a document has it.
-func literal(definition *ast.Definition, value any) string {
+func literal(value any) string {
 	switch value := value.(type) {
 	case nil:
 		return "null"
@@ -276,13 +276,13 @@ func literal(definition *ast.Definition, value any) string {
 	case []any:
 		elements := make([]string, len(value))
 		for i, element := range value {
-			elements[i] = literal(definition, element)
+			elements[i] = literal(element)
 		}
 		return "[" + strings.Join(elements, ", ") + "]"
 	case map[string]any:
 		members := make([]string, 0, len(value))
 		for name, member := range value {
-			members = append(members, name+": "+literal(definition, member))
+			members = append(members, name+": "+literal(member))
 		}
 		slices.Sort(members)
 		return "{" + strings.Join(members, ", ") + "}"
