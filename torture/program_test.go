@@ -180,14 +180,14 @@ func bare() []string {
 
 // startAkin starts the program on this database, without waiting until it is ready, and stops it after the test: SIGTERM has to end it well, and nothing
 // it has logged may be a fault of its own.
-func startAkin(t *testing.T, database string, args ...string) *akin {
+func startAkin(t *testing.T, database string) *akin {
 	t.Helper()
-	a := newAkin(t, database, args...)
+	a := newAkin(t, database)
 	a.start(t)
 	return a
 }
 
-func newAkin(t *testing.T, database string, args ...string) *akin {
+func newAkin(t *testing.T, database string) *akin {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -195,9 +195,9 @@ func newAkin(t *testing.T, database string, args ...string) *akin {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	a := &akin{address: address, log: &logFile{}, args: append([]string{
+	a := &akin{address: address, log: &logFile{}, args: []string{
 		"--database-url", database, "--listen", address, "--log-format", "json", "--timeout", requestTimeout.String(),
-	}, args...)}
+	}}
 	t.Cleanup(func() { a.check(t) })
 	return a
 }
