@@ -20,9 +20,9 @@ test: playground audit ## Run every test, on a PostgreSQL that the tests start
 	go test -race -timeout 10m ./...
 
 .PHONY: torture
-torture: playground ## Run the long form of the tests that break what Akin stands on
+torture: playground ## Run the long form of the tests that break what Akin stands on, and a soak; SOAK=30m
 	@scripts/install.sh postgres pgbouncer
-	go test -v -timeout 4h ./torture -long
+	go test -v -timeout 4h ./torture -long -soak $(or $(SOAK),30m)
 
 .PHONY: lint
 lint: $(golangci_lint) ## Check the rules of .golangci.yaml, the arrows between the packages among them

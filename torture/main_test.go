@@ -1,7 +1,7 @@
 // Package torture_test holds Akin to its promises while what it stands on fails. It runs the real program on a PostgreSQL
 // of its own, and does to both what happens to servers. `make test` runs the short form; `make torture` the long one:
 //
-//	go test ./torture -long
+//	go test ./torture -long -soak 30m
 package torture_test
 
 import (
