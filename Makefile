@@ -22,6 +22,11 @@ test: playground audit ## Run every test, on a PostgreSQL that the tests start
 	@scripts/install.sh postgres compiler
 	go test -race -timeout 10m ./...
 
+.PHONY: torture
+torture: playground ## Run the long form of the tests that break what Akin stands on, and a soak; SOAK=30m
+	@scripts/install.sh postgres pgbouncer
+	go test -v -timeout 4h ./torture -long -soak $(or $(SOAK),30m)
+
 .PHONY: lint
 lint: $(golangci_lint) ## Check the rules of .golangci.yaml, the arrows between the packages among them
 	$(golangci_lint) run

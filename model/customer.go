@@ -265,6 +265,10 @@ func normalizePhone(text string) (string, *fault) {
 		return "", &fault{UserErrorInvalid, "must be a phone number with its country code and without an extension, such as +14155552671"}
 	}
 	e164 := phonenumbers.Format(number, phonenumbers.E164)
+	// Some plans take a zero away each time (+200000000000); what is kept must stay what it is when it is sent again.
+	if again, err := phonenumbers.Parse(e164, ""); err != nil || phonenumbers.Format(again, phonenumbers.E164) != e164 {
+		return "", &fault{UserErrorInvalid, "must be a phone number with its country code, without the zero before an area code"}
+	}
 	if len(e164) > len("+")+maxE164 {
 		return "", &fault{UserErrorInvalid, fmt.Sprintf("must have at most %d digits", maxE164)}
 	}

@@ -34,6 +34,9 @@ func normalizeEmail(email string) (string, *fault) {
 		return "", &fault{UserErrorInvalid, "must not have white space or invisible characters before the @"}
 	}
 	domain, err := domains.ToASCII(strings.TrimSuffix(address[at+1:], "."))
+	if err == nil { // the bidirectional rules see only now what the mapping made (\u2136 becomes a Hebrew letter)
+		domain, err = domains.ToASCII(domain)
+	}
 	// RFC 7085: no address lives on a domain without a dot. RFC 5321: an IP address would stand in brackets.
 	top := domain[strings.LastIndexByte(domain, '.')+1:]
 	if err != nil || top == domain || strings.Trim(top, "0123456789") == "" {

@@ -2,13 +2,14 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"embed"
 	"fmt"
 	"io/fs"
 	"log/slog"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
+	"github.com/uptrace/bun"
 )
 
 // Migrations are the numbered steps from an empty database to what this program needs; they only go forward.
@@ -27,13 +28,8 @@ func (db *DB) Migrate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker(
-		lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 300)) // try every second, for 5 minutes
-	if err != nil {
-		return fmt.Errorf("prepare the migration lock: %w", err)
-	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db.bun.DB, files,
-		goose.WithSessionLocker(locker), goose.WithTableName("akin_migrations"), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName("akin_migrations"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
@@ -47,7 +43,18 @@ func (db *DB) Migrate(ctx context.Context, log *slog.Logger) error {
 	if current == target {
 		return nil
 	}
-	results, err := provider.Up(ctx)
+	if db.pool.Config().MaxConns < 2 { // the lock's and the migrations'
+		return errors.New("migrate the database: pool_max_conns of the database's URL must be at least 2")
+	}
+	var results []*goose.MigrationResult
+	// The lock is a transaction's: one of a session's is held by anybody behind PgBouncer in transaction mode.
+	err = db.bun.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", migrationLock); err != nil {
+			return err
+		}
+		results, err = provider.Up(ctx)
+		return err
+	})
 	if err != nil {
 		return asModelError(fmt.Errorf("migrate the database: %w", err))
 	}

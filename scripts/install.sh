@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on this machine of what its arguments name: postgres, compiler, chromium.
+# Installs what is missing on this machine of what its arguments name: postgres, pgbench, pgbouncer, compiler, chromium.
 #
 # What is there is taken as it is. PostgreSQL above all: an upgrade under a running server breaks plpgsql in it.
 set -eu
@@ -20,6 +20,8 @@ has_pgbench() {
 	command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench /usr/pgsql-*/bin/pgbench /usr/libexec/postgresql*/pgbench \
 		/opt/homebrew/opt/postgresql*/bin/pgbench /usr/local/opt/postgresql*/bin/pgbench | grep .
 } >/dev/null 2>&1
+
+has_pgbouncer() { command -v pgbouncer || ls /usr/sbin/pgbouncer; } >/dev/null 2>&1
 
 has_compiler() { command -v cc || command -v gcc || command -v clang; } >/dev/null
 
@@ -46,6 +48,7 @@ for need in "$@"; do
 	apk:postgres) packages="$packages postgresql postgresql-contrib" ;;
 	apk:compiler) packages="$packages gcc musl-dev" ;;
 	apt-get:chromium | dnf:chromium | apk:chromium) packages="$packages chromium" ;;
+	apt-get:pgbouncer | dnf:pgbouncer | apk:pgbouncer | brew:pgbouncer) packages="$packages pgbouncer" ;;
 	brew:postgres) packages="$packages postgresql@18" ;;
 	*)
 		echo "$need is missing, and there is no way here to install it: please do" >&2

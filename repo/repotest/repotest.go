@@ -65,10 +65,10 @@ func URL(t testing.TB) string {
 	}, migrator{}).URL()
 }
 
-// New returns a database as URL does, open until the test ends.
+// New returns a database as URL does, open until the test ends. On a busy machine it is waited for patiently.
 func New(t testing.TB) *repo.DB {
 	t.Helper()
-	db, err := repo.Open(t.Context(), URL(t), nil)
+	db, err := repo.Open(t.Context(), URL(t)+"&pool_max_wait=30s&connect_timeout=30", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
