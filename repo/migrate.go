@@ -2,8 +2,8 @@ package repo
 
 import (
 	"context"
-	"errors"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
