@@ -27,7 +27,7 @@ CREATE FUNCTION bench.answer(r bench.upserted_row, proposed uuid) RETURNS upsert
     SELECT ROW(r.outcome,
         CASE WHEN r.outcome <> 'CREATED' THEN 'KEPT' WHEN r.customer_id = proposed THEN 'CREATED' ELSE 'MATCHED_BY_EMAIL' END,
         ROW(r.store_id, r.id, r.customer_id, r.platform, r.platform_customer_id, r.email, r.email_normalized,
-            r.first_name, r.last_name, r.created_at, r.updated_at)::customer_identities)::upserted
+            r.first_name, r.last_name, r.created_at, r.updated_at, NULL)::customer_identities)::upserted -- search_text, for nobody
 $$;
 
 CREATE FUNCTION upsert_customer_identity(
