@@ -107,6 +107,8 @@ func operations(customers int64) []operation {
 			variables: `{"email":"user@k@@example.com"}`,
 			draws:     []variable{{"k", firstKey + 1, customers, 1}}, want: []count{{`"id":`, 1}},
 		},
+		search("search: one in a hundred", "99@Example", pageSize),
+		search("search: one of all", "User@k@", 1, variable{"k", firstKey + 1, customers, 1}),
 		upsert("upsert: create both", "CREATED", "CREATED", input("woocommerce", "r", "r", "r", 0), fresh),
 		upsert("upsert: link", "CREATED", "MATCHED_BY_EMAIL", input("bigcommerce", "r", "k", "r", 0), linked, fresh),
 		upsert("upsert: update", "UPDATED", "KEPT", input("woocommerce", "k", "k", "r", 0), existing, fresh),
@@ -132,6 +134,19 @@ func page(name, filter, condition, shape string) operation {
 		postgraphile: head + `Cursor) { customers: allCustomers(condition: { storeId: "` + storeID + `"` + condition +
 			` }, orderBy: [PRIMARY_KEY_DESC], first: $first, after: $after) { ` + fmt.Sprintf(shape, pgWithIdentities) + ` ` + pageInfo + ` } }`,
 		variables: fmt.Sprintf(`{"first":%d,"after":"@cursor@"}`, pageSize),
+	}
+}
+
+// search is a first page of the customers that have a fragment, as somebody types it, in one of their fields or identities.
+func search(name, fragment string, found int, draws ...variable) operation {
+	const head = `query Search($search: String!) { customers`
+	return operation{
+		name:     name,
+		document: head + fmt.Sprintf(`(first: %d, filter: { search: $search }) { nodes { `, pageSize) + customerFields + ` } ` + pageInfo + ` } }`,
+		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: "%s", fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
+			pgCustomerFields + ` } ` + pageInfo + ` } }`,
+		variables: `{"search":"` + fragment + `"}`,
+		draws:     draws, want: []count{{`"id":`, found}},
 	}
 }
 
