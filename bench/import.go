@@ -176,8 +176,9 @@ func (b *bench) importBySQL(ctx context.Context, files *imports, store string, m
 
 // sameStores returns an error unless both stores have the same customers with the same identities.
 func (b *bench) sameStores(ctx context.Context, stores [2]string) error {
-	const query = `SELECT count(*), count(DISTINCT c.id), md5(string_agg(md5(ROW(i.platform, i.platform_customer_id, i.email, i.email_normalized,
-			i.first_name, i.last_name, c.email, c.email_normalized, c.first_name, c.last_name)::text), '' ORDER BY i.platform, i.platform_customer_id))
+	const query = `SELECT count(*), count(DISTINCT c.id), md5(string_agg(
+			md5(ROW(i.platform, i.platform_customer_id, i.email, i.email_normalized, i.first_name, i.last_name,
+				c.email, c.email_normalized, c.first_name, c.last_name)::text), '' ORDER BY i.platform, i.platform_customer_id))
 		FROM customer_identities AS i JOIN customers AS c ON c.store_id = i.store_id AND c.id = i.customer_id WHERE i.store_id = $1`
 	type content struct {
 		Identities, Customers int

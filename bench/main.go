@@ -60,7 +60,7 @@ func parse(args []string) (*config, error) {
 	flags.DurationVar(&c.duration, "duration", 5*time.Second, "of a measurement; pgbench takes whole seconds")
 	flags.DurationVar(&c.warm, "warm", 2*time.Second, "for each operation on each server before the first round")
 	flags.IntVar(&c.samples, "samples", 512, "how many pages and identities are asked for; at most 512")
-	flags.IntVar(&c.importRows, "rows", 120_000, "how many rows are imported at once")
+	flags.IntVar(&c.importRows, "rows", 60_000, "how many rows are imported at once")
 	flags.StringVar(&c.out, "out", "bench/out", "the directory for what is found")
 	flags.Func("connections", "how many at once (default 1,16,64)", func(list string) error {
 		c.connections = nil
@@ -79,7 +79,7 @@ func parse(args []string) (*config, error) {
 		return nil, err
 	}
 	if *quick {
-		c.rounds, c.duration, c.warm, c.samples, c.importRows = 1, 400*time.Millisecond, 200*time.Millisecond, 128, 20_000
+		c.rounds, c.duration, c.warm, c.samples, c.importRows = 1, 400*time.Millisecond, 200*time.Millisecond, 128, 10_000
 		if err := flags.Parse(args); err != nil { // what is given besides wins
 			return nil, err
 		}

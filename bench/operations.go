@@ -143,7 +143,7 @@ func search(name, fragment string, found int, draws ...variable) operation {
 	return operation{
 		name:     name,
 		document: head + fmt.Sprintf(`(first: %d, filter: { search: $search }) { nodes { `, pageSize) + customerFields + ` } ` + pageInfo + ` } }`,
-		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: "%s", fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
+		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: %q, fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
 			pgCustomerFields + ` } ` + pageInfo + ` } }`,
 		variables: `{"search":"` + fragment + `"}`,
 		draws:     draws, want: []count{{`"id":`, found}},
