@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // storeID is the store that every request asks: the first, which has half of the customers.
@@ -27,7 +28,9 @@ const (
 // @store@, @key@ and @cursor@ of a sample (see sample), and a variable's name and an index, such as @k@ or @k7@.
 type operation struct {
 	name string
-	rows int // of a request, for the rate of a batch
+	rows int // of a request, where it is a batch
+	// least is the least time to measure it for: with many connections, a request can take half of it.
+	least time.Duration
 
 	document, variables       string // as Akin's schema has it
 	postgraphile, pgVariables string // the same asked of PostGraphile
@@ -141,7 +144,7 @@ func page(name, filter, condition, shape string) operation {
 func search(name, fragment string, found int, draws ...variable) operation {
 	const head = `query Search($search: String!) { customers`
 	return operation{
-		name:     name,
+		name: name, least: time.Second,
 		document: head + fmt.Sprintf(`(first: %d, filter: { search: $search }) { nodes { `, pageSize) + customerFields + ` } ` + pageInfo + ` } }`,
 		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: %q, fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
 			pgCustomerFields + ` } ` + pageInfo + ` } }`,
@@ -179,7 +182,7 @@ func batch(name, outcome string, input func(i int) string, draws ...variable) op
 	}
 	list := strings.Join(inputs, ",")
 	return operation{
-		name: name, rows: batchSize, document: batchDocument, postgraphile: pgBatchDocument,
+		name: name, rows: batchSize, least: time.Second, document: batchDocument, postgraphile: pgBatchDocument,
 		variables:   `{"inputs":[` + list + `]}`,
 		pgVariables: `{"input":{"storeId":"` + storeID + `","inputs":[` + list + `]}}`,
 		draws:       draws,
