@@ -29,6 +29,7 @@ type config struct {
 	duration    time.Duration // of a measurement
 	warm        time.Duration // of each operation on each server, before the first round
 	samples     int
+	importRows  int
 	connections []int
 	operations  *regexp.Regexp
 	servers     *regexp.Regexp
@@ -59,6 +60,7 @@ func parse(args []string) (*config, error) {
 	flags.DurationVar(&c.duration, "duration", 5*time.Second, "of a measurement; pgbench takes whole seconds")
 	flags.DurationVar(&c.warm, "warm", 2*time.Second, "for each operation on each server before the first round")
 	flags.IntVar(&c.samples, "samples", 512, "how many pages and identities are asked for; at most 512")
+	flags.IntVar(&c.importRows, "rows", 60_000, "how many rows are imported at once")
 	flags.StringVar(&c.out, "out", "bench/out", "the directory for what is found")
 	flags.Func("connections", "how many at once (default 1,16,64)", func(list string) error {
 		c.connections = nil
@@ -77,12 +79,12 @@ func parse(args []string) (*config, error) {
 		return nil, err
 	}
 	if *quick {
-		c.rounds, c.duration, c.warm, c.samples = 1, 400*time.Millisecond, 200*time.Millisecond, 128
+		c.rounds, c.duration, c.warm, c.samples, c.importRows = 1, 400*time.Millisecond, 200*time.Millisecond, 128, 10_000
 		if err := flags.Parse(args); err != nil { // what is given besides wins
 			return nil, err
 		}
 	}
-	if c.size < 10_000 || c.rounds < 1 || c.duration < 100*time.Millisecond || c.samples < 1 || c.samples > 128*variants {
+	if c.size < 10_000 || c.rounds < 1 || c.duration < 100*time.Millisecond || c.importRows < 1 || c.samples < 1 || c.samples > 128*variants {
 		return nil, errors.New("the flags ask for less than can be measured, or for more samples than pgbench can take")
 	}
 	var err error
@@ -141,6 +143,11 @@ func run(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	result, err := b.measure(ctx)
 	if err != nil {
 		return err
+	}
+	if b.operations.MatchString(importName) { // last, for it makes the tables longer
+		if err := b.measureImports(ctx, result); err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
 	}
 	return result.write(c.out)
 }

@@ -73,10 +73,7 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 
 // compareOn measures one operation on pgbench and on every server, in turn.
 func (b *bench) compareOn(ctx context.Context, i, connections int) ([]*measurement, error) {
-	duration := b.duration
-	if b.ops[i].rows > 0 { // with many connections a batch can take half a second
-		duration = max(duration, time.Second)
-	}
+	duration := max(b.duration, b.ops[i].least)
 	tps, err := b.limits[i].run(ctx, b.programs.pgbench, b.db.url, connections, duration)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.ops[i].name, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // storeID is the store that every request asks: the first, which has half of the customers.
@@ -27,7 +28,9 @@ const (
 // @store@, @key@ and @cursor@ of a sample (see sample), and a variable's name and an index, such as @k@ or @k7@.
 type operation struct {
 	name string
-	rows int // of a request, for the rate of a batch
+	rows int // of a request, where it is a batch
+	// least is the least time to measure it for: with many connections, a request can take half of it.
+	least time.Duration
 
 	document, variables       string // as Akin's schema has it
 	postgraphile, pgVariables string // the same asked of PostGraphile
@@ -107,6 +110,8 @@ func operations(customers int64) []operation {
 			variables: `{"email":"user@k@@example.com"}`,
 			draws:     []variable{{"k", firstKey + 1, customers, 1}}, want: []count{{`"id":`, 1}},
 		},
+		search("search: one in a hundred", "99@Example", pageSize),
+		search("search: one of all", "User@k@", 1, variable{"k", firstKey + 1, customers, 1}),
 		upsert("upsert: create both", "CREATED", "CREATED", input("woocommerce", "r", "r", "r", 0), fresh),
 		upsert("upsert: link", "CREATED", "MATCHED_BY_EMAIL", input("bigcommerce", "r", "k", "r", 0), linked, fresh),
 		upsert("upsert: update", "UPDATED", "KEPT", input("woocommerce", "k", "k", "r", 0), existing, fresh),
@@ -132,6 +137,19 @@ func page(name, filter, condition, shape string) operation {
 		postgraphile: head + `Cursor) { customers: allCustomers(condition: { storeId: "` + storeID + `"` + condition +
 			` }, orderBy: [PRIMARY_KEY_DESC], first: $first, after: $after) { ` + fmt.Sprintf(shape, pgWithIdentities) + ` ` + pageInfo + ` } }`,
 		variables: fmt.Sprintf(`{"first":%d,"after":"@cursor@"}`, pageSize),
+	}
+}
+
+// search is a first page of the customers that have a fragment, as somebody types it, in one of their fields or identities.
+func search(name, fragment string, found int, draws ...variable) operation {
+	const head = `query Search($search: String!) { customers`
+	return operation{
+		name: name, least: time.Second,
+		document: head + fmt.Sprintf(`(first: %d, filter: { search: $search }) { nodes { `, pageSize) + customerFields + ` } ` + pageInfo + ` } }`,
+		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: %q, fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
+			pgCustomerFields + ` } ` + pageInfo + ` } }`,
+		variables: `{"search":"` + fragment + `"}`,
+		draws:     draws, want: []count{{`"id":`, found}},
 	}
 }
 
@@ -164,7 +182,7 @@ func batch(name, outcome string, input func(i int) string, draws ...variable) op
 	}
 	list := strings.Join(inputs, ",")
 	return operation{
-		name: name, rows: batchSize, document: batchDocument, postgraphile: pgBatchDocument,
+		name: name, rows: batchSize, least: time.Second, document: batchDocument, postgraphile: pgBatchDocument,
 		variables:   `{"inputs":[` + list + `]}`,
 		pgVariables: `{"input":{"storeId":"` + storeID + `","inputs":[` + list + `]}}`,
 		draws:       draws,

@@ -14,22 +14,24 @@ import (
 
 // result is all that a run found.
 type result struct {
-	Date         string             `json:"date"`
-	Machine      string             `json:"machine"`
-	PostgreSQL   string             `json:"postgresql"`
-	Command      string             `json:"command"`
-	Customers    int64              `json:"customers"`
-	Rounds       int                `json:"rounds"`
-	Seconds      float64            `json:"seconds"` // of a measurement
-	Memory       map[string]float64 `json:"peak_memory_mib"`
-	Measurements []measurement      `json:"measurements"`
+	Date         string              `json:"date"`
+	Machine      string              `json:"machine"`
+	PostgreSQL   string              `json:"postgresql"`
+	Command      string              `json:"command"`
+	Customers    int64               `json:"customers"`
+	Rounds       int                 `json:"rounds"`
+	Seconds      float64             `json:"seconds"` // of a measurement
+	Memory       map[string]float64  `json:"peak_memory_mib"`
+	Measurements []measurement       `json:"measurements"`
+	ImportRows   int                 `json:"import_rows"`
+	Imports      []importMeasurement `json:"imports,omitempty"`
 }
 
 func newResult(b *bench) *result {
 	return &result{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), PostgreSQL: b.db.version,
 		Command: strings.Join(append([]string{"go run ./bench"}, os.Args[1:]...), " "), Customers: b.size,
-		Rounds: b.rounds, Seconds: b.duration.Seconds(), Memory: map[string]float64{},
+		Rounds: b.rounds, Seconds: b.duration.Seconds(), Memory: map[string]float64{}, ImportRows: b.importRows,
 	}
 }
 
@@ -102,7 +104,7 @@ func (r *result) rows(connections int) []row {
 	return rows
 }
 
-func median(all []measurement, of func(measurement) float64) float64 {
+func median[T any](all []T, of func(T) float64) float64 {
 	values := make([]float64, len(all))
 	for i, m := range all {
 		values[i] = of(m)
@@ -112,6 +114,18 @@ func median(all []measurement, of func(measurement) float64) float64 {
 		return 0
 	}
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+// imported says what the imports came to, as a line; nothing where there were none.
+func (r *result) imported() string {
+	if len(r.Imports) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nImport of %d rows: akin %.0f rows/s, staging COPY + set SQL %.0f rows/s, ratio %.2f; CPU %.1f µs a row.\n", r.ImportRows,
+		median(r.Imports, func(m importMeasurement) float64 { return m.Akin }),
+		median(r.Imports, func(m importMeasurement) float64 { return m.Staging }),
+		median(r.Imports, func(m importMeasurement) float64 { return m.Akin / m.Staging }),
+		median(r.Imports, func(m importMeasurement) float64 { return m.CPU }))
 }
 
 // connections returns the numbers of connections that were measured.
@@ -148,7 +162,7 @@ func (r *result) table() string {
 			fmt.Fprintf(&b, "  %s %.0f", s.name, memory)
 		}
 	}
-	return b.String() + "\n"
+	return b.String() + "\n" + r.imported()
 }
 
 // summary returns Akin's rows as a table of Markdown, for README.md.
@@ -183,7 +197,7 @@ func (r *result) summary() string {
 			fmt.Fprintf(&b, "%s %s %.0f", map[bool]string{false: ","}[i == 0], s.name, memory)
 		}
 	}
-	return b.String() + ".\n"
+	return b.String() + ".\n" + r.imported()
 }
 
 // write prints the table and writes it and all measurements into a directory, with a plot. It returns an error where an
@@ -197,9 +211,11 @@ func (r *result) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
 		return err
 	}
-	for name, content := range map[string]string{
-		"result.json": string(text) + "\n", "result.txt": r.table(), "result.md": r.summary(), "result.svg": r.plot(),
-	} {
+	files := map[string]string{"result.json": string(text) + "\n", "result.txt": r.table(), "result.md": r.summary()}
+	if len(r.Measurements) > 0 {
+		files["result.svg"] = r.plot()
+	}
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // as above
 			return err
 		}

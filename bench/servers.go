@@ -53,7 +53,7 @@ func servers() []*server {
 
 // programs are the files that servers are made of.
 type programs struct {
-	akin, node, pgbench string
+	akin, node, pgbench, psql string
 }
 
 // find looks for the programs; it says which is missing.
@@ -71,6 +71,7 @@ func find(akinPath string) (*programs, error) {
 	}
 	p.pgbench, err = lookPath("pgbench", "/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench", "/usr/libexec/postgresql*/pgbench",
 		"/opt/homebrew/opt/postgresql*/bin/pgbench", "/usr/local/opt/postgresql*/bin/pgbench")
+	p.psql = filepath.Join(filepath.Dir(p.pgbench), "psql")
 	return p, err
 }
 

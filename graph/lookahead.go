@@ -226,13 +226,15 @@ func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.Collecte
 }
 
 // pagesOf returns a page of each customer, and reads those that no other field has asked for yet; kept is where a
-// customer keeps them. A customer for whom the arguments are wrong has none: the resolver says so in its place.
+// customer keeps them. Pages name their customer, so that customers read together share one map: maps of their own were
+// a quarter of the memory that a page of customers allocates. A customer for whom the arguments are wrong has no page: the
+// resolver says so in its place.
 func pagesOf[K comparable, C any](
 	l *lookahead, customers []*model.Customer, read func(context.Context, []K) (map[K]*C, error),
 	page func(*model.Customer) (K, error), kept func(*model.Customer) *map[K]*C,
 ) ([]*C, error) {
 	type want struct {
-		of   *model.Customer
+		of   *map[K]*C
 		page K
 	}
 	var wanted []want
@@ -242,8 +244,9 @@ func pagesOf[K comparable, C any](
 		if err != nil {
 			continue
 		}
-		wanted = append(wanted, want{customer, page})
-		if (*kept(customer))[page] == nil {
+		all := kept(customer)
+		wanted = append(wanted, want{all, page})
+		if (*all)[page] == nil {
 			missing = append(missing, page)
 		}
 	}
@@ -253,14 +256,13 @@ func pagesOf[K comparable, C any](
 	}
 	pages := make([]*C, len(wanted))
 	for i, want := range wanted {
-		all := kept(want.of)
-		if *all == nil {
-			*all = map[K]*C{}
+		if *want.of == nil {
+			*want.of = found
 		}
-		if (*all)[want.page] == nil {
-			(*all)[want.page] = found[want.page]
+		if pages[i] = (*want.of)[want.page]; pages[i] == nil {
+			pages[i] = found[want.page]
+			(*want.of)[want.page] = pages[i]
 		}
-		pages[i] = (*all)[want.page]
 	}
 	return pages, nil
 }

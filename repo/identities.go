@@ -107,7 +107,11 @@ func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.
 	if platform != nil {
 		list.Platform = *platform
 	}
-	page, err := args.Page(s.identityScope(customerID))
+	scope := ""
+	if args.After != nil || args.Before != nil {
+		scope = s.identityScope(customerID)
+	}
+	page, err := args.Page(scope)
 	return model.IdentityPage{IdentityList: list, Page: page}, err
 }
 

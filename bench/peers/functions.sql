@@ -27,7 +27,7 @@ CREATE FUNCTION bench.answer(r bench.upserted_row, proposed uuid) RETURNS upsert
     SELECT ROW(r.outcome,
         CASE WHEN r.outcome <> 'CREATED' THEN 'KEPT' WHEN r.customer_id = proposed THEN 'CREATED' ELSE 'MATCHED_BY_EMAIL' END,
         ROW(r.store_id, r.id, r.customer_id, r.platform, r.platform_customer_id, r.email, r.email_normalized,
-            r.first_name, r.last_name, r.created_at, r.updated_at)::customer_identities)::upserted
+            r.first_name, r.last_name, r.created_at, r.updated_at, NULL)::customer_identities)::upserted -- search_text, for nobody
 $$;
 
 CREATE FUNCTION upsert_customer_identity(
@@ -61,6 +61,18 @@ BEGIN
     CROSS JOIN LATERAL bench.answer(r, i.id) AS answer
     ORDER BY i.position;
 END $$;
+
+-- The search, by the same indexes as Akin's. The pattern is a SELECT to be made once, not for each row.
+CREATE FUNCTION search_customers(store_id uuid, fragment text) RETURNS SETOF customers LANGUAGE sql STABLE AS $$
+    SELECT * FROM customers AS c
+    WHERE c.store_id = $1 AND c.id IN (
+        SELECT found.id FROM customers AS found
+        WHERE found.store_id = $1 AND found.search_text LIKE (SELECT '%' || regexp_replace(search_fold($2), '([\\%_])', '\\\1', 'g') || '%')
+        UNION
+        SELECT found.customer_id FROM customer_identities AS found
+        WHERE found.store_id = $1 AND found.search_text LIKE (SELECT '%' || regexp_replace(search_fold($2), '([\\%_])', '\\\1', 'g') || '%'))
+    ORDER BY c.id DESC
+$$;
 
 -- PostGraphile filters by the columns that an index begins with; that of the states is a partial one, which it passes over.
 COMMENT ON COLUMN customers.account_status IS '@behavior +attribute:filterBy +filterBy';
