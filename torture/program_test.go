@@ -327,13 +327,16 @@ func ask[D any](ctx context.Context, a *akin, token, document string, variables 
 	if len(response.Errors) == 0 && status == http.StatusOK {
 		return response.Data, nil
 	}
-	if len(response.Errors) > 0 && response.Errors[0].Extensions.Code == "UNAVAILABLE" {
-		return data, errUnavailable
+	if len(response.Errors) > 0 {
+		switch response.Errors[0].Extensions.Code {
+		case "UNAVAILABLE", "TIMED_OUT":
+			return data, errUnavailable
+		}
 	}
 	return data, &wrongAnswerError{fmt.Sprintf("%d: %.500s", status, body)}
 }
 
-// errUnavailable is Akin's word for a database that fails it; any other refusal in these tests is a fault of Akin's.
+// errUnavailable is Akin's word for a database that fails it, or takes too long; any other refusal in these tests is a fault of Akin's.
 var errUnavailable = errors.New("UNAVAILABLE")
 
 type wrongAnswerError struct{ text string }
