@@ -124,6 +124,10 @@ func TestRoundTrips(t *testing.T) {
 		},
 		{"a page of 50 identities with customers", `{ customerIdentities(first: 50) { nodes { id customer { id email } } } }`, nil, 2},
 		{"a search for a rare fragment, with identities", `{ customers(filter: {search: "shopper7@"}) { nodes { identities { nodes { id } } } } }`, nil, 3},
+		{
+			"the same among those of a range, which may be few",
+			`{ customers(filter: {search: "shopper7@", createdAt: {from: "2020-01-01T00:00:00Z"}}) { nodes { identities { nodes { id } } } } }`, nil, 4,
+		},
 		{"a customer by email with identities", `{ customer(by: {email: "shopper7@example.com"}) { identities { nodes { id } } } }`, nil, 2},
 		{
 			"a customer by identity",

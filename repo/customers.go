@@ -23,7 +23,7 @@ var customerOrders = map[model.CustomerOrderField]order[model.Customer]{
 		func(c *model.Customer) string { return text(c.LastName) }),
 }
 
-// text is what coalesce(column, ”) makes of a column.
+// text is a column as the orders have it: null comes first, as an empty text.
 func text(s *string) string {
 	if s == nil {
 		return ""
@@ -58,7 +58,7 @@ func (s *Store) Customers(
 		},
 	}
 	if seek {
-		l = s.sought(l, filter)
+		l = s.sought(l, filter, &rest)
 	}
 	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
 		l.changed = filter.UpdatedAt

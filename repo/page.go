@@ -113,9 +113,9 @@ type list[T any] struct {
 	changed *model.DateTimeRange
 }
 
-// shortcut selects the rows of a page from some of a list's. It is given how many the one before it found, and returns nil
-// where it is not worth trying.
-type shortcut func(p *params, page model.Page, found int) (*bun.SelectQuery, error)
+// shortcut selects the rows of a page from some of a list's, and tells whether these are all that can be on the page. It is
+// given how many the one before it found, and returns nil where it is not worth trying.
+type shortcut func(ctx context.Context, p *params, page model.Page, found int) (query *bun.SelectQuery, all bool, err error)
 
 // page reads a page of the list. It returns BAD_USER_INPUT for an argument that breaks its rule.
 func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none model.Connection[T], err error) {
@@ -125,13 +125,13 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 		return none, err
 	}
 	var rows []*T
-	whole := func(p *params, page model.Page, _ int) (*bun.SelectQuery, error) {
+	whole := func(_ context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
 		query := l.query(p, page)
-		return query, l.order.page(query, p, l.direction, page)
+		return query, true, l.order.page(query, p, l.direction, page)
 	}
 	for _, try := range append(slices.Clip(l.shortcuts), whole) {
 		var p params
-		query, err := try(&p, page, len(rows))
+		query, all, err := try(ctx, &p, page, len(rows))
 		if err != nil {
 			return none, err
 		}
@@ -145,7 +145,7 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 		if err := s.scan(ctx, query, p, &rows); err != nil {
 			return none, err
 		}
-		if len(rows) > page.Size {
+		if all || len(rows) > page.Size {
 			break
 		}
 	}

@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"context"
+	"reflect"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -36,8 +38,10 @@ const (
 // sought returns the list's rows that have the fragment and the tags of a filter. What is common fills a page after a short
 // walk; what is rare is in few rows, to which an index leads in an order of its own. Which of both it is, for a value that
 // may be in no statistics, and along the order, PostgreSQL cannot know before.
-func (s *Store) sought(l list[model.Customer], f *model.CustomerFilter) list[model.Customer] {
-	rows := l.query
+//
+// The list is of the rows that meet the rest of the filter.
+func (s *Store) sought(l list[model.Customer], f, rest *model.CustomerFilter) list[model.Customer] {
+	rows, narrow := l.query, !reflect.ValueOf(*rest).IsZero()
 	l.query = func(p *params, page model.Page) *bun.SelectQuery {
 		query := rows(p, page)
 		if f.Search == nil {
@@ -74,13 +78,39 @@ func (s *Store) sought(l list[model.Customer], f *model.CustomerFilter) list[mod
 		return query, walked.page(query, p, l.direction, model.Page{Size: page.Size, Backward: page.Backward})
 	}
 	l.shortcuts = []shortcut{
-		func(p *params, page model.Page, _ int) (*bun.SelectQuery, error) { return walk(p, page, shortWalk) },
-		func(p *params, page model.Page, met int) (*bun.SelectQuery, error) {
-			if met*longWalk < page.Size*shortWalk {
-				return nil, nil
+		func(_ context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
+			query, err := walk(p, page, shortWalk)
+			return query, false, err
+		},
+		func(ctx context.Context, p *params, page model.Page, met int) (query *bun.SelectQuery, all bool, err error) {
+			if narrow || page.After != (model.Cursor{}) || page.Before != (model.Cursor{}) {
+				if all, err = s.isShort(ctx, l, rows, page); err != nil {
+					return nil, false, err
+				}
 			}
-			return walk(p, page, longWalk)
+			if !all && met*longWalk < page.Size*shortWalk {
+				return nil, false, nil
+			}
+			query, err = walk(p, page, longWalk)
+			return query, all, err
 		},
 	}
 	return l
+}
+
+// isShort reports whether a long walk passes all that is left of a list: the index would give everything that has what is
+// sought, however little of it meets the other conditions or lies before the end.
+func (s *Store) isShort(
+	ctx context.Context, l list[model.Customer], rows func(*params, model.Page) *bun.SelectQuery, page model.Page,
+) (bool, error) {
+	var p params
+	left := rows(&p, page)
+	way := page
+	way.Size = longWalk
+	if err := l.order.page(left, &p, l.direction, way); err != nil {
+		return false, err
+	}
+	passed := s.db.NewSelect().Model((*model.Customer)(nil)).ModelTableExpr("(?) AS c", left.ExcludeColumn("*").Column("c.id"))
+	n, err := s.count(ctx, passed, p)
+	return n <= longWalk, err
 }
