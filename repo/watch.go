@@ -56,13 +56,15 @@ type watched struct{}
 // take longer than that as long as the database answers others. Commands do without: they can wait.
 func (db *DB) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(context.WithValue(ctx, watched{}, true))
-	silence := db.pool.wait / 3 // before the database is asked; the rest is for its answer
+	// It is asked after a third, and has half for its answer, so that a silent database is known before the wait for a
+	// connection to it is over, which would call it busy.
+	silence := db.pool.wait / 3
 	var timer *time.Timer
 	timer = time.AfterFunc(math.MaxInt64, func() {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := db.alive(db.pool.wait - silence); err != nil {
+		if err := db.alive(db.pool.wait / 2); err != nil {
 			end(unavailable(err))
 			return
 		}
