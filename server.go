@@ -172,6 +172,8 @@ func (c *cli) with(ctx context.Context, do func(*database) error) error {
 }
 
 type serveCommand struct {
+	Replica string `name:"database-replica-url" env:"DATABASE_REPLICA_URL" placeholder:"URL" help:"A streaming replica of the database, for requests that only read to read from, once it has all that they may know of. Default: none."`
+
 	Listen     string        `env:"AKIN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	Origins    []string      `env:"AKIN_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call the API, such as https://admin.example. Default: none, and localhost's with Akin's own PostgreSQL."`
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
@@ -202,6 +204,11 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 	}
 	defer flush()
 	return c.with(ctx, func(db *database) error {
+		if s.Replica != "" {
+			if err := db.ReadFrom(ctx, s.Replica); err != nil {
+				return err
+			}
+		}
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 		if err != nil {
 			return fmt.Errorf("%w; AKIN_LISTEN or --listen names another address", err)

@@ -17,9 +17,24 @@ func newRefusals() *prometheus.CounterVec {
 	return refusals
 }
 
-// Register adds the metrics of the pool of connections and of refused tokens to a registry; once, or it panics.
+func newReplicaRequests() *prometheus.CounterVec {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "akin_replica_requests_total",
+		Help: "Requests that were to read from the replica, by outcome: served, behind (and read from the primary), failed (and read again there).",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"served", "behind", "failed"} {
+		requests.WithLabelValues(outcome)
+	}
+	return requests
+}
+
+// Register adds the metrics of the pool of connections, of refused tokens and of the replica to a registry; once, or it
+// panics.
 func (db *DB) Register(registry prometheus.Registerer) {
 	registry.MustRegister(db.refusals)
+	if db.replica != nil {
+		registry.MustRegister(db.replica.requests)
+	}
 	auto := promauto.With(registry)
 	gauge := func(name, help string, labels prometheus.Labels, read func(*pgxpool.Stat) int32) {
 		auto.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},

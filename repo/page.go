@@ -141,7 +141,6 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 		if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
 			return none, err
 		}
-		rows = nil
 		if err := s.scan(ctx, query, p, &rows); err != nil {
 			return none, err
 		}

@@ -12,27 +12,18 @@ import (
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
-	"golang.org/x/sync/singleflight"
 )
-
-// connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
-// second that the database is gone.
-const connectTimeout = 800 * time.Millisecond
 
 // DB is a database of Akin's.
 type DB struct {
-	bun    *bun.DB
-	pool   *pool
-	tokens *lru.Cache[tokenHash, cachedToken]
+	bun     *bun.DB
+	pool    *pool
+	replica *replica // nil where there is none
+	tokens  *lru.Cache[tokenHash, cachedToken]
 
-	pulse      *pgxpool.Pool
-	asking     singleflight.Group
 	refusals   *prometheus.CounterVec           // of tokens, by reason
 	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
 	background sync.WaitGroup                   // what is written down beside the requests
@@ -44,27 +35,9 @@ type DB struct {
 // pool_max_wait beside them, which Watch explains; it connects when first used. tracer sees every statement; it may be
 // nil.
 func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("read the database's URL: %w", err) // pgx leaves the password out
-	}
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connectTimeout
-	}
-	maxWait, err := takeMaxWait(config)
+	conns, err := openPool(ctx, url, tracer)
 	if err != nil {
 		return nil, err
-	}
-	if config.PingTimeout == 0 { // of a connection that was idle, before it is used
-		config.PingTimeout = maxWait / 2
-	}
-	config.ConnConfig.Tracer = tracer
-	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		pgxuuid.Register(conn.TypeMap())
-		conn.TypeMap().RegisterType(&pgtype.Type{
-			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
-		})
-		return nil
 	}
 	tokens, err := lru.New[tokenHash, cachedToken](tokenCacheSize)
 	if err != nil {
@@ -74,18 +47,8 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of uses: %w", err)
 	}
-	conns, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	pulse, err := pulse(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	bounded := &pool{conns, maxWait}
 	return &DB{
-		bun: bun.NewDB(bounded.openSQL(), pgdialect.New()), pool: bounded, tokens: tokens, pulse: pulse,
-		refusals: newRefusals(), uses: uses,
+		bun: bun.NewDB(conns.openSQL(), pgdialect.New()), pool: conns, tokens: tokens, refusals: newRefusals(), uses: uses,
 	}, nil
 }
 
@@ -94,7 +57,7 @@ func (db *DB) Close() error {
 	db.background.Wait()
 	err := db.bun.Close()
 	db.pool.Close()
-	db.pulse.Close()
+	db.replica.close()
 	return err
 }
 
@@ -105,14 +68,15 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Store returns the part of the database that belongs to the store with this ID.
 func (db *DB) Store(id uuid.UUID) *Store {
-	return &Store{db: db.bun, pool: db.pool, id: id, lastSettled: &db.lastSettled}
+	return &Store{db: db.bun, pool: db.pool, replica: db.replica, id: id, lastSettled: &db.lastSettled}
 }
 
 // Store is one store's part of the database; nothing that it does reaches another store's.
 type Store struct {
-	db   *bun.DB
-	pool *pool
-	id   uuid.UUID
+	db      *bun.DB
+	pool    *pool
+	replica *replica // nil where there is none
+	id      uuid.UUID
 
 	lastSettled *lastSettled // the database's
 }
@@ -142,13 +106,17 @@ func (p *params) addHidden(value uuid.UUID) bun.Safe {
 	return "(SELECT " + p.add(value) + "::uuid)"
 }
 
-// scan runs the query with its parameters and reads the rows into dest, a pointer to a slice or to a slice each column.
+// scan runs the query with its parameters and reads the rows into dest, a pointer to a slice or to a slice each column. It
+// asks the replica where that has all that the request may have seen.
 func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest ...any) error {
 	args := p.values
 	if p.planAnew {
 		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 	}
-	return scanRows(ctx, s.db, s.pool, query.String(), args, dest...)
+	text := query.String()
+	return s.replica.read(ctx, s.pool, func(ctx context.Context, q querier) error {
+		return scanRows(ctx, s.db, q, text, args, dest...)
+	})
 }
 
 // count returns how many rows the query would give.

@@ -11,11 +11,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
+	"golang.org/x/sync/singleflight"
 
 	"akin/model"
 )
+
+// connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
+// second that the database is gone.
+const connectTimeout = 800 * time.Millisecond
 
 // DefaultMaxWait is how long what is watched waits for a connection, and for a database that is silent, where the URL
 // has no pool_max_wait.
@@ -38,6 +45,50 @@ func takeMaxWait(config *pgxpool.Config) (time.Duration, error) {
 	return wait, nil
 }
 
+// pool is pgx's pool with a bounded wait, for a connection and for a database that is silent.
+type pool struct {
+	*pgxpool.Pool
+
+	wait   time.Duration
+	pulse  *pgxpool.Pool
+	asking singleflight.Group
+}
+
+// openPool returns the pool for a PostgreSQL URL or keyword string; it connects when first used.
+func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's URL: %w", err) // pgx leaves the password out
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	wait, err := takeMaxWait(config)
+	if err != nil {
+		return nil, err
+	}
+	if config.PingTimeout == 0 { // of a connection that was idle, before it is used
+		config.PingTimeout = wait / 2
+	}
+	config.ConnConfig.Tracer = tracer
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	conns, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	pulse, err := pulse(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return &pool{Pool: conns, wait: wait, pulse: pulse}, nil
+}
+
 // pulse is the pool of the one connection on which the database is asked whether it still answers. It is apart, for the
 // others are all in use just when that is in doubt, and it is opened when first needed.
 func pulse(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
@@ -48,23 +99,32 @@ func pulse(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-type watched struct{}
+// Close waits for what is running and closes every connection.
+func (p *pool) Close() {
+	p.Pool.Close()
+	p.pulse.Close()
+}
 
 // Watch returns a context that bounds what is done in it by the time that the database's URL sets. A statement that
 // gets no connection within it ends as UNAVAILABLE, so that a pool in which all are busy is not queued for without end;
 // and the context ends with UNAVAILABLE for its cause when the database has been silent for so long. A statement may
 // take longer than that as long as the database answers others. Commands do without: they can wait.
 func (db *DB) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, end := context.WithCancelCause(context.WithValue(ctx, watched{}, true))
+	return db.pool.watch(context.WithValue(ctx, watchedKey{}, &watched{}))
+}
+
+// watch returns a context that ends with UNAVAILABLE when the database is silent.
+func (p *pool) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
 	// It is asked after a third, and has half for its answer, so that a silent database is known before the wait for a
 	// connection to it is over, which would call it busy.
-	silence := db.pool.wait / 3
+	silence := p.wait / 3
 	var timer *time.Timer
 	timer = time.AfterFunc(math.MaxInt64, func() {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := db.alive(db.pool.wait / 2); err != nil {
+		if err := p.alive(p.wait / 2); err != nil {
 			end(unavailable(err))
 			return
 		}
@@ -79,11 +139,11 @@ func (db *DB) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // alive returns an error unless the database says anything within the time, be it that it has no room; whoever asks at
 // the same time shares the answer.
-func (db *DB) alive(within time.Duration) error {
-	_, err, _ := db.asking.Do("", func() (any, error) {
+func (p *pool) alive(within time.Duration) error {
+	_, err, _ := p.asking.Do("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
-		err := db.pulse.Ping(ctx)
+		err := p.pulse.Ping(ctx)
 		var answer *pgconn.PgError
 		if errors.As(err, &answer) {
 			return nil, nil
@@ -97,7 +157,7 @@ var errWaited = errors.New("the wait for a connection is over")
 
 // bounded calls get, which waits for a connection of the pool, with a bound if the context is watched.
 func bounded[T any](ctx context.Context, wait time.Duration, get func(context.Context) (T, error)) (T, error) {
-	if ctx.Value(watched{}) == nil {
+	if watchedBy(ctx) == nil {
 		return get(ctx)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, errWaited)
@@ -110,13 +170,6 @@ func bounded[T any](ctx context.Context, wait time.Duration, get func(context.Co
 		}
 	}
 	return conn, err
-}
-
-// pool is pgx's pool with a bounded wait.
-type pool struct {
-	*pgxpool.Pool
-
-	wait time.Duration
 }
 
 // Query runs a statement on a connection that goes back to the pool when the rows are closed.

@@ -53,13 +53,8 @@ func TestThroughPgBouncer(t *testing.T) {
 // startPgBouncer starts one in front of the PostgreSQL, as the user that PostgreSQL runs as, since it refuses root.
 func startPgBouncer(t *testing.T, path string, p *postgres) (address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = listener.Addr().String()
+	address = freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	listener.Close()
 	dir := filepath.Dir(p.socket(t))
 	config := filepath.Join(p.dir, "pgbouncer.ini")
 	text := fmt.Sprintf(`[databases]
@@ -80,13 +75,7 @@ max_client_conn = 200
 	bouncer.Env = bare()
 	log := &logFile{}
 	bouncer.Stderr = log
-	info, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if owner := info.Sys().(*syscall.Stat_t); os.Getuid() == 0 {
-		bouncer.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
-	}
+	asOwner(bouncer, ownerOf(t, dir))
 	if err := bouncer.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -139,6 +139,7 @@ func (p *postgres) killBackend(t *testing.T) {
 // akin is a running program. It can be killed and started again at the same address.
 type akin struct {
 	address string
+	metrics string // where it serves them, if it does
 	args    []string
 	log     *logFile
 	command *exec.Cmd
@@ -189,12 +190,7 @@ func startAkin(t *testing.T, database string) *akin {
 
 func newAkin(t *testing.T, database string) *akin {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := freeAddress(t)
 	a := &akin{address: address, log: &logFile{}, args: []string{
 		"--database-url", database, "--listen", address, "--log-format", "json", "--timeout", requestTimeout.String(),
 	}}
@@ -253,6 +249,34 @@ func (a *akin) check(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("the log's end:\n%s", log[max(0, len(log)-1500):])
+	}
+}
+
+// freeAddress returns an address at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// ownerOf returns the owner of a directory of PostgreSQL's, as which its programs are run where we are root: they refuse
+// root.
+func ownerOf(t *testing.T, dir string) *syscall.Stat_t {
+	t.Helper()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t)
+}
+
+func asOwner(command *exec.Cmd, owner *syscall.Stat_t) {
+	if os.Getuid() == 0 {
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
 	}
 }
 
