@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,6 +71,7 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 	if config.PingTimeout == 0 { // of a connection that was idle, before it is used
 		config.PingTimeout = wait / 2
 	}
+	verifyServer(&config.ConnConfig.Config)
 	config.ConnConfig.Tracer = tracer
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
@@ -87,6 +89,20 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return &pool{Pool: conns, wait: wait, pulse: pulse}, nil
+}
+
+// verifyServer has connections that must be encrypted go to the host that the URL names, by its certificate. With
+// sslmode=require and no sslrootcert, pgx takes any certificate, as libpq does, and so anybody's in between.
+func verifyServer(config *pgconn.Config) {
+	plain := func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil } // sslmode=prefer, among others
+	if config.TLSConfig == nil || slices.ContainsFunc(config.Fallbacks, plain) {
+		return
+	}
+	for _, f := range append(slices.Clip(config.Fallbacks), &pgconn.FallbackConfig{Host: config.Host, TLSConfig: config.TLSConfig}) {
+		if f.TLSConfig.InsecureSkipVerify && f.TLSConfig.VerifyPeerCertificate == nil {
+			f.TLSConfig.InsecureSkipVerify, f.TLSConfig.ServerName = false, f.Host
+		}
+	}
 }
 
 // pulse is the pool of the one connection on which the database is asked whether it still answers. It is apart, for the
