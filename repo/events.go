@@ -209,32 +209,14 @@ func (s *Store) eventScope(customerID uuid.UUID) string {
 // EventPages returns each of these pages, newest event first; one statement answers all that differ in nothing but the
 // customer.
 func (s *Store) EventPages(ctx context.Context, pages []model.EventPage) (map[model.EventPage]*model.CustomerEventConnection, error) {
-	connections := make(map[model.EventPage]*model.CustomerEventConnection, len(pages))
-	customers := map[model.EventPage][]uuid.UUID{} // by what is left of a page without its customer
-	for _, page := range pages {
-		if _, asked := connections[page]; asked { // its rows would come twice
-			continue
-		}
-		connections[page] = nil
-		id := page.CustomerID
-		page.CustomerID = uuid.Nil
-		customers[page] = append(customers[page], id)
-	}
-	for page, ids := range customers {
-		events, err := s.eventsOf(ctx, ids, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			page.CustomerID = id
-			scope := s.eventScope(id)
-			connection := model.NewConnection(page.Page, events[id], func(e *model.CustomerEvent) string {
+	return pagesOf(ctx, pages, func(page *model.EventPage) *uuid.UUID { return &page.CustomerID }, s.eventsOf,
+		func(page model.EventPage, events []*model.CustomerEvent) *model.CustomerEventConnection {
+			scope := s.eventScope(page.CustomerID)
+			connection := model.NewConnection(page.Page, events, func(e *model.CustomerEvent) string {
 				return eventOrder.place(e).Encode(scope)
 			})
-			connections[page] = &connection
-		}
-	}
-	return connections, nil
+			return &connection
+		})
 }
 
 // eventsOf returns the same page of the events of each customer.

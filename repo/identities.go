@@ -122,34 +122,16 @@ func (s *Store) identityScope(customerID uuid.UUID) string {
 // IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing
 // but the customer.
 func (s *Store) IdentityPages(ctx context.Context, pages []model.IdentityPage) (map[model.IdentityPage]*model.CustomerIdentityConnection, error) {
-	connections := make(map[model.IdentityPage]*model.CustomerIdentityConnection, len(pages))
-	customers := map[model.IdentityPage][]uuid.UUID{} // by what is left of a page without its customer
-	for _, page := range pages {
-		if _, asked := connections[page]; asked { // its rows would come twice
-			continue
-		}
-		connections[page] = nil
-		id := page.CustomerID
-		page.CustomerID = uuid.Nil
-		customers[page] = append(customers[page], id)
-	}
-	for page, ids := range customers {
-		identities, err := s.identitiesOf(ctx, ids, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			page.CustomerID = id
-			list, scope := page.IdentityList, s.identityScope(id)
-			connections[page] = &model.CustomerIdentityConnection{
-				Connection: model.NewConnection(page.Page, identities[id], func(i *model.CustomerIdentity) string {
+	return pagesOf(ctx, pages, func(page *model.IdentityPage) *uuid.UUID { return &page.CustomerID }, s.identitiesOf,
+		func(page model.IdentityPage, identities []*model.CustomerIdentity) *model.CustomerIdentityConnection {
+			scope := s.identityScope(page.CustomerID)
+			return &model.CustomerIdentityConnection{
+				Connection: model.NewConnection(page.Page, identities, func(i *model.CustomerIdentity) string {
 					return model.Cursor{ID: i.ID}.Encode(scope)
 				}),
-				List: &list,
+				List: &page.IdentityList,
 			}
-		}
-	}
-	return connections, nil
+		})
 }
 
 // identitiesOf returns the same page of the identities of each customer.

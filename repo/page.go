@@ -178,6 +178,36 @@ func withIDs[T any](
 	return byID, nil
 }
 
+// pagesOf returns each of these pages of customers' lists, made by connect of the rows that read gives. What differs in
+// nothing but the customer, which is where customer says, is read at once.
+func pagesOf[K comparable, T, C any](
+	ctx context.Context, pages []K, customer func(*K) *uuid.UUID,
+	read func(ctx context.Context, customers []uuid.UUID, page K) (map[uuid.UUID][]*T, error), connect func(K, []*T) *C,
+) (map[K]*C, error) {
+	connections := make(map[K]*C, len(pages))
+	customers := map[K][]uuid.UUID{} // by what is left of a page without its customer
+	for _, page := range pages {
+		if _, asked := connections[page]; asked { // its rows would come twice
+			continue
+		}
+		connections[page] = nil
+		id := *customer(&page)
+		*customer(&page) = uuid.Nil
+		customers[page] = append(customers[page], id)
+	}
+	for page, ids := range customers {
+		rows, err := read(ctx, ids, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			*customer(&page) = id
+			connections[page] = connect(page, rows[id])
+		}
+	}
+	return connections, nil
+}
+
 // ofEach returns the rows that a query gives for each of these customers; in it, customer.id is the customer's.
 func ofEach[T any](
 	ctx context.Context, s *Store, query *bun.SelectQuery, p params, customers []uuid.UUID, customer func(*T) uuid.UUID,
