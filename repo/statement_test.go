@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -320,5 +321,31 @@ func TestRoundTrips(t *testing.T) {
 		if got := recorded.take(); len(got) != c.want {
 			t.Errorf("%s took %d round trips, not %d: %v", c.name, len(got), c.want, got)
 		}
+	}
+}
+
+// TestEveryModeOfStatements has pgx run every statement in each of its ways, some of which leave PostgreSQL to guess the
+// types of the parameters.
+func TestEveryModeOfStatements(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			url := repotest.URL(t) + "&default_query_exec_mode=" + mode
+			store, _ := repotest.NewStore(t, open(t, url, nil), "store")
+			all := calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity)
+			all["Search"] = func(ctx context.Context, s *repo.Store) error {
+				page, err := s.Customers(ctx, &model.CustomerFilter{Search: ptr("jane")}, nil, model.PageArgs{})
+				if err == nil && len(page.Nodes) != 1 {
+					err = fmt.Errorf("the search finds %d customers", len(page.Nodes))
+				}
+				return err
+			}
+			for name, call := range all {
+				if err := call(t.Context(), store); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
 	}
 }

@@ -83,7 +83,8 @@ func encrypting(t *testing.T, with *tls.Config, config *pgx.ConnConfig) string {
 		if _, err := client.Write([]byte("S")); err != nil {
 			return
 		}
-		server, err := net.Dial(pgconn.NetworkAddress(config.Host, config.Port))
+		network, address := pgconn.NetworkAddress(config.Host, config.Port)
+		server, err := net.Dial(network, address)
 		if err != nil {
 			return
 		}

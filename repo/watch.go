@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -75,6 +76,7 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 	config.ConnConfig.Tracer = tracer
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // for a mode in which PostgreSQL is not asked
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
