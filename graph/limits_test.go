@@ -285,6 +285,30 @@ func TestAnAnswerTooLargeSaysWhatIsWritten(t *testing.T) {
 	}
 }
 
+// TestAnAnswerIsNotMadeOfMoreThanItMayBe asks for the IDs of events with long properties: the answer would be short, but
+// what it is made of is not.
+func TestAnAnswerIsNotMadeOfMoreThanItMayBe(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(cfg *graph.Config) { cfg.Limits.Result = 10_000 })
+	const upsert = `mutation ($inputs: [UpsertCustomerEventInput!]!) { upsertCustomerEvents(inputs: $inputs) { createdCount } }`
+	a.must(t, nil, `mutation { upsertCustomer(input: {by: {email: "a@doe.com"}}) { outcome } }`, nil)
+	for i := range 2 {
+		var inputs []map[string]any
+		for j := range 40 {
+			inputs = append(inputs, map[string]any{
+				"customer": map[string]any{"email": "a@doe.com"}, "source": "shop", "type": "t", "eventId": fmt.Sprint(i, j),
+				"properties": map[string]any{"long": strings.Repeat("x", 15_000)},
+			})
+		}
+		a.must(t, nil, upsert, map[string]any{"inputs": inputs})
+	}
+	const events = `query ($n: Int!) { customer(by: {email: "a@doe.com"}) { events(first: $n) { nodes { id } } } }`
+	a.must(t, nil, events, map[string]any{"n": 60})
+	got := a.query(t, events, map[string]any{"n": 80})
+	got.check(t, http.StatusOK, "RESULT_TOO_LARGE", "the rows that the answer is made of have more than 1048576 bytes: ask for less")
+	a.must(t, nil, events, map[string]any{"n": 10}) // the connection is none the worse for it
+}
+
 func TestLimitsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]graph.Limits{

@@ -139,7 +139,7 @@ func (e *endpoint) respond(
 	if err := record.paid.raise(record.cost); err != nil {
 		return nil, err
 	}
-	ctx, end := e.db.Watch(ctx)
+	ctx, end := e.db.Watch(ctx, max(2*e.limits.Result, 1<<20))
 	defer end()
 	next, ctx := e.exec.DispatchOperation(withStore(ctx, e.db.Store(token.StoreID)), operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
+
+	"akin/model"
 )
 
 // replica is a streaming replica of the database. A request reads there once it has all that anybody was told of before
@@ -71,7 +73,8 @@ func (r *replica) read(ctx context.Context, primary *pool, do func(context.Conte
 	at, end := r.pool.watch(ctx)
 	err := do(at, r.pool)
 	end()
-	if err == nil || ctx.Err() != nil {
+	var known *model.Error
+	if err == nil || ctx.Err() != nil || errors.As(err, &known) && known.Code == model.CodeResultTooLarge {
 		return err
 	}
 	r.leave()
@@ -125,20 +128,6 @@ func (r *replica) catchUp() error {
 			return errors.New("the replica is behind")
 		}
 	}
-}
-
-// watched is what is known of a request that is watched.
-type watched struct {
-	decide    sync.Once
-	atPrimary atomic.Bool
-}
-
-type watchedKey struct{}
-
-// watchedBy returns what a watched context carries, nil for another.
-func watchedBy(ctx context.Context) *watched {
-	w, _ := ctx.Value(watchedKey{}).(*watched)
-	return w
 }
 
 // atReplica decides once where a request reads, so that its parts are not of different times more than they must be.

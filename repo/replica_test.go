@@ -34,7 +34,7 @@ func TestWithoutAReplica(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				ctx, end := db.Watch(t.Context())
+				ctx, end := db.Watch(t.Context(), 1<<20)
 				page, err := store.Customers(ctx, nil, nil, model.PageArgs{})
 				end()
 				if err != nil || len(page.Nodes) != 1 {

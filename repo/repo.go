@@ -115,7 +115,7 @@ func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest
 	}
 	text := query.String()
 	return s.replica.read(ctx, s.pool, func(ctx context.Context, q querier) error {
-		return scanRows(ctx, s.db, q, text, args, dest...)
+		return scanRows(ctx, s.db, metered{q}, text, args, dest...)
 	})
 }
 

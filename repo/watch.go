@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -123,12 +125,33 @@ func (p *pool) Close() {
 	p.pulse.Close()
 }
 
-// Watch returns a context that bounds what is done in it by the time that the database's URL sets. A statement that
-// gets no connection within it ends as UNAVAILABLE, so that a pool in which all are busy is not queued for without end;
-// and the context ends with UNAVAILABLE for its cause when the database has been silent for so long. A statement may
-// take longer than that as long as the database answers others. Commands do without: they can wait.
-func (db *DB) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	return db.pool.watch(context.WithValue(ctx, watchedKey{}, &watched{}))
+// watched is what is known of a request that is watched.
+type watched struct {
+	most int
+	left atomic.Int64 // of the bytes that it may read
+
+	decide    sync.Once
+	atPrimary atomic.Bool
+}
+
+type watchedKey struct{}
+
+// watchedBy returns what a watched context carries, nil for another.
+func watchedBy(ctx context.Context) *watched {
+	w, _ := ctx.Value(watchedKey{}).(*watched)
+	return w
+}
+
+// Watch returns a context for a request, which bounds what is done in it by the time that the database's URL sets, and the
+// rows that it reads by so many bytes. A statement that gets no connection within the time ends as UNAVAILABLE, so that a
+// pool in which all are busy is not queued for without end; and the context ends with UNAVAILABLE for its cause when the
+// database has been silent for so long. A statement may take longer than that as long as the database answers others. What
+// reads more ends as RESULT_TOO_LARGE: a customer, or an event, may have as much of its own as a thousand others. Commands
+// do without: they can wait, and read page by page.
+func (db *DB) Watch(ctx context.Context, most int) (context.Context, context.CancelFunc) {
+	w := &watched{most: most}
+	w.left.Store(int64(most))
+	return db.pool.watch(context.WithValue(ctx, watchedKey{}, w))
 }
 
 // watch returns a context that ends with UNAVAILABLE when the database is silent.
@@ -246,4 +269,47 @@ func (p *pool) openSQL() *sql.DB {
 	db := sql.OpenDB(connector{Connector: stdlib.GetPoolConnector(p.Pool), wait: p.wait})
 	db.SetMaxIdleConns(0) // the pool keeps them
 	return db
+}
+
+// metered has the rows of its statements count against what a watched request may read.
+type metered struct{ querier }
+
+// Query is part of querier.
+func (m metered) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	rows, err := m.querier.Query(ctx, query, args...)
+	if w := watchedBy(ctx); err == nil && w != nil {
+		rows = &meteredRows{Rows: rows, of: w}
+	}
+	return rows, err
+}
+
+type meteredRows struct {
+	pgx.Rows
+
+	of     *watched
+	beyond bool
+}
+
+// Next is part of pgx.Rows.
+func (r *meteredRows) Next() bool {
+	if r.beyond || !r.Rows.Next() {
+		return false
+	}
+	var size int64
+	for _, value := range r.RawValues() {
+		size += int64(len(value))
+	}
+	r.beyond = r.of.left.Add(-size) < 0
+	return !r.beyond
+}
+
+// Err is part of pgx.Rows.
+func (r *meteredRows) Err() error {
+	if r.beyond {
+		return &model.Error{
+			Code:    model.CodeResultTooLarge,
+			Message: fmt.Sprintf("the rows that the answer is made of have more than %d bytes: ask for less", r.of.most),
+		}
+	}
+	return r.Rows.Err()
 }
