@@ -1,12 +1,7 @@
 package repo_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"log/slog"
-	"regexp"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -87,66 +82,4 @@ func TestEffortCountsRetries(t *testing.T) {
 	if done := effort.Done(); done.Retries != 1 || done.RoundTrips != 2 {
 		t.Errorf("%d retries in %d round trips, want 1 in 2", done.Retries, done.RoundTrips)
 	}
-}
-
-func TestSlowStatementsAreLoggedWithoutTheirValues(t *testing.T) {
-	t.Parallel()
-	url := repotest.URL(t)
-	var log lockedBuffer
-	slow := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&log, nil)), time.Nanosecond, nil))
-	ctx, _ := repo.WithEffort(t.Context(), "req-1")
-	for _, name := range []string{"first's shop", "second 'shop'"} { // Bun writes these names into the statement
-		if _, err := slow.CreateStore(ctx, name); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := slow.FindStore(ctx, name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	prints := map[string]int{}
-	for line := range strings.Lines(log.String()) {
-		var entry struct {
-			Msg, Level, Statement, Fingerprint, Outcome string
-			Rows                                        int
-			Duration                                    float64 `json:"duration_ms"`
-			RequestID                                   string  `json:"request_id"`
-		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatal(err)
-		}
-		if entry.Msg != "slow statement" || entry.Level != "WARN" || entry.RequestID != "req-1" || entry.Rows != 1 ||
-			entry.Duration <= 0 || entry.Outcome != "ok" || !strings.Contains(entry.Statement, "?") {
-			t.Errorf("logged %s", line)
-		}
-		if strings.Contains(line, "shop") || regexp.MustCompile(`20\d\d-\d\d`).MatchString(entry.Statement) {
-			t.Errorf("the log tells a value: %s", line)
-		}
-		prints[entry.Fingerprint]++
-	}
-	if len(prints) != 2 {
-		t.Errorf("two statements with two values each have the fingerprints %v", prints)
-	}
-	var none lockedBuffer
-	quick := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&none, nil)), time.Hour, nil))
-	if _, err := quick.Stores(t.Context()); err != nil || none.String() != "" {
-		t.Errorf("%v; a quick statement is logged: %s", err, none.String())
-	}
-}
-
-// lockedBuffer is a buffer that many goroutines write to.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -58,6 +58,9 @@ func (db *DB) Close() error {
 	err := db.bun.Close()
 	db.pool.Close()
 	db.replica.close()
+	if tracer, ok := db.pool.Config().ConnConfig.Tracer.(*Tracer); ok {
+		tracer.plans.work.Wait()
+	}
 	return err
 }
 

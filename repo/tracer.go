@@ -25,6 +25,7 @@ type Tracer struct {
 	log   *slog.Logger
 	slow  time.Duration
 	spans trace.Tracer
+	plans planner
 }
 
 // NewTracer returns a tracer for Open that logs each statement which takes slow or longer; none where slow is 0. spans
@@ -39,6 +40,7 @@ func NewTracer(log *slog.Logger, slow time.Duration, spans trace.TracerProvider)
 // running is a statement on its way.
 type running struct {
 	sql   string
+	args  []any
 	start time.Time
 	span  trace.Span // nil outside of a trace
 }
@@ -48,7 +50,7 @@ type runningKey struct{}
 // TraceQueryStart is part of pgx.QueryTracer.
 func (t *Tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	spend(ctx, func(w *Work) { w.RoundTrips++ })
-	statement := &running{sql: data.SQL, start: time.Now()}
+	statement := &running{sql: data.SQL, args: data.Args, start: time.Now()}
 	if trace.SpanFromContext(ctx).IsRecording() {
 		ctx, statement.span = t.spans.Start(ctx, "PostgreSQL", trace.WithSpanKind(trace.SpanKindClient))
 	}
@@ -56,14 +58,16 @@ func (t *Tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 }
 
 // TraceQueryEnd is part of pgx.QueryTracer.
-func (t *Tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+func (t *Tracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	spend(ctx, func(w *Work) { w.Rows += int(data.CommandTag.RowsAffected()) })
 	statement := ctx.Value(runningKey{}).(*running)
 	if statement.span != nil {
 		endSpan(statement.span, statement.sql, data)
 	}
 	if took := time.Since(statement.start); t.slow > 0 && took >= t.slow {
-		t.logSlow(ctx, statement.sql, took, data)
+		t.plans.explain(ctx, conn.Config(), statement.sql, statement.args, func(plan string) {
+			t.logSlow(ctx, statement.sql, plan, took, data)
+		})
 	}
 }
 
@@ -79,19 +83,6 @@ func endSpan(span trace.Span, sql string, data pgx.TraceQueryEndData) {
 		span.SetStatus(codes.Error, ended)
 	}
 	span.End()
-}
-
-// logSlow logs a statement by its fingerprint and its text without values.
-func (t *Tracer) logSlow(ctx context.Context, sql string, took time.Duration, data pgx.TraceQueryEndData) {
-	text := withoutValues(sql)
-	requestID := ""
-	if effort, ok := ctx.Value(effortKey{}).(*Effort); ok {
-		requestID = effort.requestID
-	}
-	t.log.LogAttrs(ctx, slog.LevelWarn, "slow statement",
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("fingerprint", fingerprint(text)),
-		slog.Int64("rows", data.CommandTag.RowsAffected()), slog.String("outcome", outcome(data.Err)),
-		slog.String("statement", shown(text)), slog.String("request_id", requestID))
 }
 
 // maxShown is how many bytes of a statement are shown: enough to know it by.
@@ -111,8 +102,8 @@ func withoutValues(sql string) string {
 	return literals.ReplaceAllString(strings.Join(strings.Fields(sql), " "), "$1?")
 }
 
-// fingerprint names a statement, the same for all its values and on every server: the first 8 bytes of the SHA-256 of its
-// text without values, in hex.
+// fingerprint names a text, such as a statement without its values, by the first 8 bytes of its SHA-256, in hex: the same
+// on every server.
 func fingerprint(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])

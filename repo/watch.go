@@ -77,11 +77,7 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 	verifyServer(&config.ConnConfig.Config)
 	config.ConnConfig.Tracer = tracer
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		pgxuuid.Register(conn.TypeMap())
-		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // for a mode in which PostgreSQL is not asked
-		conn.TypeMap().RegisterType(&pgtype.Type{
-			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
-		})
+		registerTypes(conn)
 		return nil
 	}
 	conns, err := pgxpool.NewWithConfig(ctx, config)
@@ -93,6 +89,15 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return &pool{Pool: conns, wait: wait, pulse: pulse}, nil
+}
+
+// registerTypes has a connection take and give UUIDs and times as Akin has them.
+func registerTypes(conn *pgx.Conn) {
+	pgxuuid.Register(conn.TypeMap())
+	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // for a mode in which PostgreSQL is not asked
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
 }
 
 // verifyServer has connections that must be encrypted go to the host that the URL names, by its certificate. With
