@@ -126,17 +126,19 @@ func TestImportGivesTheSameResultWhateverTheConcurrency(t *testing.T) {
 	}
 }
 
-// stopping cancels after a number of bytes and then blocks, as a pipe does that nobody writes to.
+// stopping cancels after a number of bytes and then blocks until the test ends, as a pipe does that nobody writes to.
 type stopping struct {
 	source io.Reader
 	left   int
 	cancel func()
+	ended  <-chan struct{}
 }
 
 func (s *stopping) Read(p []byte) (int, error) {
 	if s.left <= 0 {
 		s.cancel()
-		select {}
+		<-s.ended
+		return 0, io.EOF
 	}
 	n, err := s.source.Read(p[:min(len(p), 4096, s.left)])
 	s.left -= n
@@ -203,8 +205,9 @@ func TestImportCanBeStoppedAndRunAgain(t *testing.T) {
 
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			stdin := &stopping{strings.NewReader(text), len(text) / 2, cancel, t.Context().Done()}
 			report, err := transfer.Import(ctx, stopped, transfer.ImportConfig{
-				Kind: kind, File: "-", Stdin: &stopping{strings.NewReader(text), len(text) / 2, cancel}, Failed: filepath.Join(t.TempDir(), "failed.csv"),
+				Kind: kind, File: "-", Stdin: stdin, Failed: filepath.Join(t.TempDir(), "failed.csv"),
 			})
 			if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), fmt.Sprintf("stopped after %d rows", report.Rows())) {
 				t.Errorf("the error is %v", err)

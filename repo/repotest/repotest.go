@@ -4,8 +4,10 @@ package repotest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that pgtestdb asks for by name
 	"github.com/peterldowns/pgtestdb"
 	"github.com/peterldowns/pgtestdb/migrators/common"
+	"go.uber.org/goleak"
 
 	"akin/repo"
 	"akin/repo/embedded"
@@ -41,11 +44,20 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	if err := server.Stop(ctx); err != nil {
+	if err := errors.Join(server.Stop(ctx), leaks(code)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return code
+}
+
+// leaks returns an error that shows the goroutines which outlived the tests, unless one failed: it may have left its own.
+func leaks(code int) error {
+	if code != 0 {
+		return nil
+	}
+	http.DefaultClient.CloseIdleConnections() // as good as the tests' own
+	return goleak.Find()
 }
 
 // URL returns the address of a new database with Akin's tables and nothing in them, cloned from a template. It is
