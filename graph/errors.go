@@ -89,7 +89,7 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 	}
 	if isVariable(at) {
 		variable := strings.TrimPrefix(at.Path[1:].String(), ".")
-		return &model.Error{Code: model.CodeBadUserInput, Message: fmt.Sprintf("$%s: %s", variable, model.Redact(at.Message))}
+		return &model.Error{Code: model.CodeBadUserInput, Message: model.Redact(fmt.Sprintf("$%s: %s", variable, at.Message))}
 	}
 	if code, ok := at.Extensions["code"].(string); ok { // the parser's or the validator's
 		return &model.Error{Code: model.ErrorCode(code), Message: model.Redact(at.Message)}

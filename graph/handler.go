@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"akin/graph/generated"
+	"akin/model"
 	"akin/repo"
 )
 
@@ -131,8 +132,15 @@ const (
 	rateLimitPolicyHeader = "RateLimit-Policy"
 )
 
-// saneRequestID is what is taken for a request ID of the client's: safe in a header, a log and a message.
+// saneRequestID is what is taken for a request ID of the client's, unless it is a secret: safe in a header, a log and a
+// message.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+
+// isSecret reports whether a request ID is, or has in it, a token that was sent in the wrong place, or is a phone number.
+// It may have long numbers in it, as UUIDs do.
+func isSecret(requestID string) bool {
+	return strings.Contains(requestID, "akin_") || model.Redact(requestID) == model.Redacted
+}
 
 // requestRecord is what becomes known of a request on its way, for the log.
 type requestRecord struct {
@@ -170,7 +178,7 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		record := &requestRecord{id: r.Header.Get(requestIDHeader)}
-		if !saneRequestID.MatchString(record.id) || strings.Contains(record.id, "akin_") { // a token sent in the wrong place
+		if !saneRequestID.MatchString(record.id) || isSecret(record.id) {
 			record.id = rand.Text()
 		}
 		w.Header().Set(requestIDHeader, record.id)

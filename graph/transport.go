@@ -119,7 +119,7 @@ func (e *endpoint) respond(
 	}
 	operation, errs := e.exec.CreateOperationContext(ctx, params)
 	if operation.Operation != nil {
-		record.kind, record.operation = string(operation.Operation.Operation), loggedName(operation.Operation.Name)
+		record.kind, record.operation = string(operation.Operation.Operation), shorten(model.Redact(operation.Operation.Name))
 	}
 	if operation.Doc != nil && operation.Operation == nil && params.OperationName == "" { // gqlgen: "operation  not found"
 		return nil, &model.Error{
@@ -182,15 +182,6 @@ func tooLarge(n, most int, operation ast.Operation) error {
 		message += "; what the mutation wrote is written"
 	}
 	return &model.Error{Code: model.CodeResultTooLarge, Message: message}
-}
-
-// loggedName returns an operation's name as the log shows it: a client may call it anything that has letters, digits and
-// underscores, a token too.
-func loggedName(name string) string {
-	if strings.Contains(name, "akin_") {
-		return "(not shown)"
-	}
-	return shorten(name)
 }
 
 func notAllowed(allow, message string) error {

@@ -7,15 +7,19 @@ import (
 
 // secrets are what must never stand in a log or in the text of an error: tokens, emails, and digits enough for a phone
 // number.
-var secrets = regexp.MustCompile(`akin_\w*|[^\s"'()<>,;:=]+@[^\s"'()<>,;:=]+|\+?\d(?:[ ().-]{0,2}\d){6,}`)
+var secrets = regexp.MustCompile(`akin_\w*|[^\s"'()<>,;:=]+@[^\s"'()<>,;:=]+|\+?\d(?:[ ()._-]{0,2}\d){6,}`)
 
-// Redact returns the text with "(not shown)" in the place of each token, email and phone number. It is for texts that
-// quote what others sent, such as PostgreSQL's and the GraphQL parser's errors; some other long numbers go with them.
+// Redacted is what Redact puts in the place of a secret.
+const Redacted = "(not shown)"
+
+// Redact returns the text with Redacted in the place of each token, email and phone number. It is for texts that
+// others sent or that quote them, such as the name of an operation or an error of PostgreSQL's; some other long numbers go
+// with them.
 func Redact(text string) string {
 	return secrets.ReplaceAllStringFunc(text, func(found string) string {
 		if _, err := netip.ParseAddr(found); err == nil { // whoever looks for the database has to see where
 			return found
 		}
-		return "(not shown)"
+		return Redacted
 	})
 }
