@@ -160,10 +160,8 @@ func TestHostileRequestsAreRefusedForLittle(t *testing.T) { //nolint:paralleltes
 	handler, authorization := hostileHandler(t)
 	for _, test := range hostileSet() {
 		t.Run(test.name, func(t *testing.T) {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			w := test.send(handler, authorization)
-			runtime.ReadMemStats(&after)
+			var w *httptest.ResponseRecorder
+			taken := allocated(func() { w = test.send(handler, authorization) })
 			var got answer
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 				t.Fatalf("%v in %.300s", err, w.Body)
@@ -174,7 +172,46 @@ func TestHostileRequestsAreRefusedForLittle(t *testing.T) { //nolint:paralleltes
 			if w.Body.Len() > 10_000 {
 				t.Errorf("the refusal has %d bytes", w.Body.Len())
 			}
-			if taken := after.TotalAlloc - before.TotalAlloc; taken > mostMemory {
+			if taken > mostMemory {
+				t.Errorf("it takes %.1f MB", float64(taken)/(1<<20))
+			}
+		})
+	}
+}
+
+// allocated returns how many bytes do takes, all that it takes taken together.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestALargeAnswerIsNotWrittenToItsEnd asks for the same long properties under 90 names: 24 MB of 300 KB of rows.
+func TestALargeAnswerIsNotWrittenToItsEnd(t *testing.T) { //nolint:paralleltest // the memory is that of the process
+	a := newAPI(t, func(cfg *graph.Config) { cfg.Limits.Result = 200_000 })
+	var inputs []map[string]any
+	for i := range 20 {
+		inputs = append(inputs, map[string]any{
+			"by": map[string]any{"email": fmt.Sprint(i, "@doe.com")}, "properties": map[string]any{"long": strings.Repeat("x", 14_000)},
+		})
+	}
+	a.must(t, nil, `mutation ($inputs: [UpsertCustomerInput!]!) { upsertCustomers(inputs: $inputs) { createdCount } }`, map[string]any{"inputs": inputs})
+	many := numbered("a%d:properties ", 90)
+	for name, document := range map[string]string{
+		"nodes": "{customers(first:20){nodes{" + many + "}}}",
+		"edges": "{customers(first:20){edges{node{" + many + "}}}}",
+		"nodes with an error, which gqlgen would write": `{customers(first:20){nodes{identities(after:"x"){totalCount} ` + many + "}}}",
+		"many roots": "{" + strings.ReplaceAll(numbered("a%d:customers(first:20){nodes{...f}} ", 40), "...f", "properties") + "}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got answer
+			taken := allocated(func() { got = a.query(t, document, nil) })
+			if len(got.Errors) != 1 || got.Errors[0].Extensions.Code != "RESULT_TOO_LARGE" || got.Data != nil {
+				t.Errorf("%d %.300s", got.status, got.body)
+			}
+			if taken > mostMemory {
 				t.Errorf("it takes %.1f MB", float64(taken)/(1<<20))
 			}
 		})

@@ -258,7 +258,7 @@ func TestEachLimitIsASetting(t *testing.T) {
 		{
 			"result",
 			graph.Limits{Result: 30},
-			`{"query":"{ __typename }"}`, `{"query":"{ __typename a: __typename b: __typename }"}`, "RESULT_TOO_LARGE", "at most 30",
+			`{"query":"{ __typename }"}`, `{"query":"{ __typename a: __typename b: __typename }"}`, "RESULT_TOO_LARGE", "more than 30 bytes",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,12 +2,14 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"io"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -30,11 +32,33 @@ func writeRows(ctx context.Context, next graphql.Resolver) (any, error) {
 	if err != nil || result == nil || field.Object != "Query" && field.Object != "Mutation" || strings.HasPrefix(field.Field.Name, "__") {
 		return result, err
 	}
-	if json, ok := writeJSON(ctx, field.Field, result); ok {
+	json, ok := writeJSON(ctx, field.Field, result)
+	if ok {
 		return json, nil
+	}
+	if left := answerLeft(ctx); left != nil && left.Load() < 0 {
+		return nil, errTooLarge
 	}
 	return result, nil
 }
+
+type answerKey struct{}
+
+// withMostOf has the root fields of an answer stop where they have more than so many bytes together.
+func withMostOf(ctx context.Context, most int) context.Context {
+	left := new(atomic.Int64)
+	left.Store(int64(most))
+	return context.WithValue(ctx, answerKey{}, left)
+}
+
+// answerLeft returns how many bytes an answer may still have, and nil where there is no end.
+func answerLeft(ctx context.Context) *atomic.Int64 {
+	left, _ := ctx.Value(answerKey{}).(*atomic.Int64)
+	return left
+}
+
+// errTooLarge stops a field of an answer that is too large, and is never shown: the whole answer is refused.
+var errTooLarge = errors.New("the answer is too large")
 
 // writeJSON returns the JSON of a field's result, unless gqlgen must write it; so it must where the code of a row panics,
 // to tell at which field.
@@ -45,13 +69,14 @@ func writeJSON(ctx context.Context, field graphql.CollectedField, result any) (_
 		}
 	}()
 	rows := reflect.ValueOf(result)
-	write := plan{ctx}.value(field.Selections, field.Definition.Type, rows.Type())
+	p := plan{ctx, answerLeft(ctx), &progress{}}
+	write := p.value(field.Selections, field.Definition.Type, rows.Type())
 	if write == nil {
 		return finished{}, false
 	}
 	json := buffers.Get().(*[]byte)
 	*json, ok = write((*json)[:0], rows)
-	return finished{json}, ok
+	return finished{json}, ok && !p.failed
 }
 
 // finished is JSON that is written as it is, and once.
@@ -75,7 +100,24 @@ type write func([]byte, reflect.Value) ([]byte, bool)
 
 // plan turns the selection of a request into one write, before the first row.
 type plan struct {
-	ctx context.Context //nolint:containedctx // it lives for one call
+	ctx  context.Context //nolint:containedctx // it lives for one call
+	left *atomic.Int64   // see answerLeft
+	*progress
+}
+
+// progress is how far the writing has come.
+type progress struct {
+	counted int // of the bytes
+	// failed is whether gqlgen must answer, for the sake of an error. What is left is written nonetheless, to see that it
+	// is not too large: gqlgen would not stop.
+	failed bool
+}
+
+// affords reports whether an answer may go on.
+func (p plan) affords(json []byte) bool {
+	grown := len(json) - p.counted
+	p.counted = len(json)
+	return p.left == nil || p.left.Add(-int64(grown)) >= 0
 }
 
 // value plans a value of a type of the schema, which is of this Go type.
@@ -90,7 +132,7 @@ func (p plan) value(selections ast.SelectionSet, t *ast.Type, goType reflect.Typ
 	case kind == reflect.Interface && t.Elem == nil:
 		return p.dynamic(selections, t).orNull(goType, t)
 	case kind == reflect.Slice && t.Elem != nil:
-		return p.value(selections, t.Elem, goType.Elem()).list(t)
+		return p.list(p.value(selections, t.Elem, goType.Elem()), t)
 	case kind == reflect.Struct && t.Elem == nil:
 		if object := objectOf(t, goType); object != nil {
 			return p.object(selections, object, goType)
@@ -200,14 +242,15 @@ func (p plan) listOf(field graphql.CollectedField, object *ast.Definition) write
 // resolved plans a field whose resolver answers from a row; err is that of its arguments.
 func resolved[R, V any](p plan, field graphql.CollectedField, err error, resolve func(*R) (V, error)) write {
 	value := p.value(field.Selections, field.Definition.Type, reflect.TypeFor[V]())
-	if err != nil || value == nil {
+	if value == nil {
 		return nil
 	}
 	return func(json []byte, row reflect.Value) ([]byte, bool) {
 		r, _ := reflect.TypeAssert[*R](row.Addr())
-		v, err := resolve(r)
-		if err != nil {
-			return json, false
+		v, failed := resolve(r)
+		if err != nil || failed != nil {
+			p.failed = true
+			return append(json, "null"...), true
 		}
 		return value(json, reflect.ValueOf(v))
 	}
@@ -235,7 +278,7 @@ func (value write) orNull(goType reflect.Type, t *ast.Type) write {
 }
 
 // list writes each element of a slice. A nil slice is null where the schema allows it, and else has no elements.
-func (value write) list(t *ast.Type) write {
+func (p plan) list(value write, t *ast.Type) write {
 	if value == nil {
 		return nil
 	}
@@ -248,7 +291,7 @@ func (value write) list(t *ast.Type) write {
 			if i > 0 {
 				json = append(json, ',')
 			}
-			if json, ok = value(json, v.Index(i)); !ok {
+			if json, ok = value(json, v.Index(i)); !ok || !p.affords(json) {
 				return json, false
 			}
 		}

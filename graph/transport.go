@@ -141,12 +141,13 @@ func (e *endpoint) respond(
 	}
 	ctx, end := e.db.Watch(ctx, max(2*e.limits.Result, 1<<20))
 	defer end()
-	next, ctx := e.exec.DispatchOperation(withStore(ctx, e.db.Store(token.StoreID)), operation)
+	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID)), e.limits.Result)
+	next, ctx := e.exec.DispatchOperation(ctx, operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
 		return nil, context.Cause(ctx)
 	}
-	if n := len(response.Data); n > e.limits.Result {
-		return nil, tooLarge(n, e.limits.Result, operation.Operation.Operation)
+	if len(response.Data) > e.limits.Result || answerLeft(ctx).Load() < 0 {
+		return nil, tooLarge(e.limits.Result, operation.Operation.Operation)
 	}
 	return response, nil
 }
@@ -175,9 +176,9 @@ func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 	return params, err
 }
 
-// tooLarge is the error of an answer that has too many bytes.
-func tooLarge(n, most int, operation ast.Operation) error {
-	message := fmt.Sprintf("the answer's data has %d bytes; at most %d are allowed: ask for less", n, most)
+// tooLarge is the error of an answer whose data has too many bytes.
+func tooLarge(most int, operation ast.Operation) error {
+	message := fmt.Sprintf("the answer's data has more than %d bytes: ask for less", most)
 	if operation == ast.Mutation {
 		message += "; what the mutation wrote is written"
 	}
