@@ -128,7 +128,7 @@ func TestARequestPastItsTimeEndsItsStatement(t *testing.T) {
 func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 	t.Parallel()
 	address := repotest.URL(t)
-	a := newAPIAt(t, address+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	a := newAPIAt(t, address+"&pool_max_conns=1&pool_max_wait=2s&connect_timeout=30", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
 	other, _, err := a.db.CreateToken(t.Context(), "shop", "other", repo.ScopeRead, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -188,12 +188,12 @@ func TestASilentDatabaseIsUnavailable(t *testing.T) {
 func TestASlowStatementIsNotASilentDatabase(t *testing.T) {
 	t.Parallel()
 	address := repotest.URL(t)
-	a, h := newAPIAt(t, address+"&pool_max_wait=600ms"), hold(t, address)
+	a, h := newAPIAt(t, address+"&pool_max_wait=2s&connect_timeout=30"), hold(t, address)
 	slow := make(chan answer, 1)
 	go func() { slow <- a.send(t, request{body: readCustomers}) }()
 	h.waits(t, 1)
 	select {
-	case <-time.After(1500 * time.Millisecond):
+	case <-time.After(5 * time.Second):
 	case got := <-slow:
 		t.Fatalf("broken off: %d %s", got.status, got.body)
 	}
@@ -238,6 +238,7 @@ func newProxy(t *testing.T, address string) *proxy {
 			if err != nil {
 				return
 			}
+			t.Cleanup(func() { server.Close() })
 			go p.pass(conn, server)
 			go p.pass(server, conn)
 		}

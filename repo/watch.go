@@ -162,15 +162,13 @@ func (db *DB) Watch(ctx context.Context, most int) (context.Context, context.Can
 // watch returns a context that ends with UNAVAILABLE when the database is silent.
 func (p *pool) watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
-	// It is asked after a third, and has half for its answer, so that a silent database is known before the wait for a
-	// connection to it is over, which would call it busy.
-	silence := p.wait / 3
+	silence := p.wait / 3 // before the database is asked; the rest is for its answer
 	var timer *time.Timer
 	timer = time.AfterFunc(math.MaxInt64, func() {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := p.alive(p.wait / 2); err != nil {
+		if err := p.alive(p.wait - silence); err != nil {
 			end(unavailable(err))
 			return
 		}
@@ -201,26 +199,30 @@ func (p *pool) alive(within time.Duration) error {
 
 var errWaited = errors.New("the wait for a connection is over")
 
-// bounded calls get, which waits for a connection of the pool, with a bound if the context is watched.
-func bounded[T any](ctx context.Context, wait time.Duration, get func(context.Context) (T, error)) (T, error) {
+// bounded calls get, which waits for a connection of the pool, with a bound if the context is watched. Whether all are busy
+// or the database is silent, the question tells that is being asked by then.
+func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, error)) (T, error) {
 	if watchedBy(ctx) == nil {
 		return get(ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, errWaited)
+	waiting, cancel := context.WithTimeoutCause(ctx, p.wait, errWaited)
 	defer cancel()
-	conn, err := get(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), errWaited) {
-		err = &model.Error{
-			Code: model.CodeUnavailable, Message: "the database is too busy at present; try again",
-			Cause: fmt.Errorf("no connection within %s: %w", wait, err),
-		}
+	conn, err := get(waiting)
+	if err == nil || !errors.Is(context.Cause(waiting), errWaited) {
+		return conn, err
 	}
-	return conn, err
+	if silent := p.alive(p.wait / 9); silent != nil {
+		return conn, unavailable(silent)
+	}
+	return conn, &model.Error{
+		Code: model.CodeUnavailable, Message: "the database is too busy at present; try again",
+		Cause: fmt.Errorf("no connection within %s: %w", p.wait, err),
+	}
 }
 
 // Query runs a statement on a connection that goes back to the pool when the rows are closed.
 func (p *pool) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
-	conn, err := bounded(ctx, p.wait, p.Acquire)
+	conn, err := bounded(ctx, p, p.Acquire)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +236,7 @@ func (p *pool) Query(ctx context.Context, query string, args ...any) (pgx.Rows, 
 
 // transaction calls do in a transaction, which it commits unless do returns an error.
 func (p *pool) transaction(ctx context.Context, do func(tx pgx.Tx) error) error {
-	conn, err := bounded(ctx, p.wait, p.Acquire)
+	conn, err := bounded(ctx, p, p.Acquire)
 	if err != nil {
 		return err
 	}
@@ -261,17 +263,17 @@ func (r *pooledRows) Close() {
 type connector struct {
 	driver.Connector
 
-	wait time.Duration
+	pool *pool
 }
 
 // Connect is part of driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	return bounded(ctx, c.wait, c.Connector.Connect)
+	return bounded(ctx, c.pool, c.Connector.Connect)
 }
 
 // openSQL is stdlib.OpenDBFromPool with a bounded wait.
 func (p *pool) openSQL() *sql.DB {
-	db := sql.OpenDB(connector{Connector: stdlib.GetPoolConnector(p.Pool), wait: p.wait})
+	db := sql.OpenDB(connector{Connector: stdlib.GetPoolConnector(p.Pool), pool: p})
 	db.SetMaxIdleConns(0) // the pool keeps them
 	return db
 }
