@@ -73,6 +73,21 @@ func BenchmarkAuth(b *testing.B) {
 	newBench(b).run(b, `{ __typename }`, none, `"Query"`, 1)
 }
 
+// BenchmarkOne is a request for a single row.
+func BenchmarkOne(b *testing.B) {
+	const customer = `id email firstName lastName createdAt updatedAt`
+	h := newBench(b)
+	b.Run("customer by email", func(b *testing.B) {
+		h.run(b, `query ($email: String!) { customer(by: { email: $email }) { `+customer+` } }`,
+			func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("user%d@example.com", n%200)} }, `"firstName"`, 1)
+	})
+	b.Run("identity and customer", func(b *testing.B) {
+		h.run(b, `query ($id: String!) { customerIdentity(by: { platformIdentity: { platform: "woocommerce", platformCustomerId: $id } }) {
+			id platform platformCustomerId email firstName lastName createdAt updatedAt customer { `+customer+` } } }`,
+			func(n int) map[string]any { return map[string]any{"id": fmt.Sprintf("cust_%d", n%200)} }, `"firstName"`, 2)
+	})
+}
+
 // BenchmarkPage is a page of 50 customers with their identities.
 func BenchmarkPage(b *testing.B) {
 	const customer = `id email firstName lastName createdAt updatedAt
