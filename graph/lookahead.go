@@ -175,6 +175,9 @@ func (l *lookahead) countIdentities(pages []*model.CustomerIdentityConnection) (
 
 // customerRows reads the pages of identities and events that the selection asks of these customers.
 func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model.Customer) error {
+	if len(customers) == 0 {
+		return nil
+	}
 	for _, customer := range customers {
 		l.customers[customer.ID] = customer
 	}
@@ -298,6 +301,9 @@ func (l *lookahead) eventRows(selections ast.SelectionSet, events []*model.Custo
 func owners[T any](
 	l *lookahead, selections ast.SelectionSet, object string, rows []*T, owner func(*T) (uuid.UUID, **model.Customer),
 ) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	for _, field := range l.fields(selections, object) {
 		if field.Name != "customer" {
 			continue
