@@ -257,7 +257,8 @@ func (s *Store) selectEvents(p *params) *bun.SelectQuery {
 	return s.db.NewSelect().Model((*model.CustomerEvent)(nil)).Where("e.store_id = ?", p.addHidden(s.id))
 }
 
+const selectEvent = `SELECT ` + eventColumns + ` FROM customer_events WHERE store_id = (SELECT $1::uuid) AND `
+
 func (s *Store) eventsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerEvent, error) {
-	var p params
-	return withIDs(ctx, s, s.selectEvents(&p), p, ids, eventID)
+	return withIDs(ctx, s, selectEvent, ids, eventID)
 }

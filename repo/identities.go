@@ -81,20 +81,17 @@ func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityK
 	if err != nil {
 		return nil, err
 	}
-	var p params
-	query := s.selectIdentities(&p, &model.CustomerIdentityFilter{})
 	if by.ID != nil {
-		query.Where("i.id = ?", p.add(*by.ID))
-	} else {
-		query.Where("i.platform = ?", p.add(by.PlatformIdentity.Platform)).
-			Where("i.platform_customer_id = ?", p.add(by.PlatformIdentity.PlatformCustomerID))
+		return first[model.CustomerIdentity](ctx, s, selectIdentity+`id = $2`, *by.ID)
 	}
-	return first[model.CustomerIdentity](ctx, s, query, p)
+	return first[model.CustomerIdentity](ctx, s, selectIdentity+`platform = $2 AND platform_customer_id = $3`,
+		by.PlatformIdentity.Platform, by.PlatformIdentity.PlatformCustomerID)
 }
 
+const selectIdentity = `SELECT ` + identityColumns + ` FROM customer_identities WHERE store_id = (SELECT $1::uuid) AND `
+
 func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {
-	var p params
-	return withIDs(ctx, s, s.selectIdentities(&p, &model.CustomerIdentityFilter{}), p, ids, identityID)
+	return withIDs(ctx, s, selectIdentity, ids, identityID)
 }
 
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.

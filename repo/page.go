@@ -151,24 +151,23 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 	return model.NewConnection(page, rows, func(row *T) string { return l.order.place(row).Encode(scope) }), nil
 }
 
-// first returns the query's first row, nil where there is none.
-func first[T any](ctx context.Context, s *Store, query *bun.SelectQuery, p params) (*T, error) {
+// first returns the first row that a statement gives for the store and a key, nil where there is none.
+func first[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
 	var rows []*T
-	if err := s.scan(ctx, query, p, &rows); err != nil || len(rows) == 0 {
+	err := scanRows(ctx, s.db, s.pool, query, append([]any{s.id}, key...), &rows)
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	return rows[0], nil
 }
 
-// withIDs returns those of the query's rows that have one of these IDs.
-func withIDs[T any](
-	ctx context.Context, s *Store, query *bun.SelectQuery, p params, ids []uuid.UUID, id func(*T) uuid.UUID,
-) (map[uuid.UUID]*T, error) {
+// withIDs returns the rows of a table that have one of these IDs; query is what selects them, up to that condition.
+func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID, id func(*T) uuid.UUID) (map[uuid.UUID]*T, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	var rows []*T
-	if err := s.scan(ctx, query.Where("?TableAlias.id = ANY (?)", p.add(ids)), p, &rows); err != nil {
+	if err := scanRows(ctx, s.db, s.pool, query+`id = ANY ($2)`, []any{s.id, ids}, &rows); err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))
