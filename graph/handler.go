@@ -5,6 +5,7 @@ package graph
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -91,6 +92,7 @@ func newEndpoint(cfg Config) *endpoint {
 	return &endpoint{
 		db: cfg.DB, exec: newExecutor(cfg, writeRows, loadAhead), timeout: timeout, limits: bounds,
 		buckets: newBuckets(cfg.RateLimit, bounds.Cost), crowd: crowd{most: bounds.Concurrent, count: map[uuid.UUID]int{}},
+		timedOut: &model.Error{Code: model.CodeTimedOut, Message: fmt.Sprintf("the request took longer than %s", timeout)},
 	}
 }
 

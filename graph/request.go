@@ -90,15 +90,17 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) (map[string
 		refused.header, refused.value = "Accept-Encoding", "identity" // RFC 9110, section 12.5.3
 		return nil, refused
 	}
-	tooLarge := refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	tooLarge := func() error {
+		return refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	}
 	if r.ContentLength > maxBody {
-		return nil, tooLarge
+		return nil, tooLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var maxBytes *http.MaxBytesError
 	switch {
 	case errors.As(err, &maxBytes):
-		return nil, tooLarge
+		return nil, tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuseAs(model.CodeBodyTimedOut, http.StatusRequestTimeout, "the body took too long to arrive")
 	case err != nil:

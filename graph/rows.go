@@ -74,7 +74,7 @@ func writeJSON(ctx context.Context, field graphql.CollectedField, result any) (_
 	if write == nil {
 		return finished{}, false
 	}
-	json := buffers.Get().(*[]byte)
+	json := takeBuffer()
 	*json, ok = write((*json)[:0], rows)
 	return finished{json}, ok && !p.failed
 }
@@ -85,15 +85,8 @@ type finished struct{ json *[]byte }
 // MarshalGQL writes the JSON.
 func (f finished) MarshalGQL(w io.Writer) {
 	_, _ = w.Write(*f.json)
-	if cap(*f.json) <= maxBuffer {
-		buffers.Put(f.json)
-	}
+	keepBuffer(f.json, *f.json)
 }
-
-// buffers are for JSON. Those that have grown beyond maxBuffer bytes, for a page of a thousand rows or so, are not kept.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxBuffer = 256 << 10
 
 // write appends the JSON of a value. It is nil, or reports false, where gqlgen must answer.
 type write func([]byte, reflect.Value) ([]byte, bool)

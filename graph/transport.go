@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -35,6 +34,9 @@ type endpoint struct {
 	db      *repo.DB
 	exec    *executor.Executor
 	timeout time.Duration
+	// timedOut is the cause of the end of whatever takes longer.
+	timedOut *model.Error
+
 	limits  Limits
 	buckets *buckets
 	crowd   crowd
@@ -59,9 +61,7 @@ func refuseAs(code model.ErrorCode, status int, format string, args ...any) *ref
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), e.timeout, &model.Error{
-		Code: model.CodeTimedOut, Message: fmt.Sprintf("the request took longer than %s", e.timeout),
-	})
+	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), e.timeout, e.timedOut)
 	defer cancel()
 	mediaType := negotiate(r.Header.Values("Accept"))
 	response, err := e.respond(ctx, w, r, mediaType)
@@ -270,36 +270,34 @@ func statusOf(response *graphql.Response, code, mediaType string) int {
 
 // writeResponse writes an answer. Its data is JSON already and is not encoded again; one that was refused has none.
 func writeResponse(w http.ResponseWriter, status int, mediaType string, response *graphql.Response) {
-	var body bytes.Buffer
-	body.Grow(len(response.Data) + 64)
-	body.WriteByte('{')
+	buffer := takeBuffer()
+	body := (*buffer)[:0]
+	body = append(body, '{')
 	if len(response.Errors) > 0 {
 		errs, err := json.Marshal(response.Errors)
 		if err != nil {
 			panic(err) // they hold strings and numbers only
 		}
-		body.WriteString(`"errors":`)
-		body.Write(errs)
+		body = append(append(body, `"errors":`...), errs...)
 	}
 	if response.Data != nil {
 		if len(response.Errors) > 0 {
-			body.WriteByte(',')
+			body = append(body, ',')
 		}
-		body.WriteString(`"data":`)
-		body.Write(response.Data)
+		body = append(append(body, `"data":`...), response.Data...)
 	}
 	if len(response.Extensions) > 0 {
 		extensions, err := json.Marshal(response.Extensions)
 		if err != nil {
 			panic(err) // they are our own
 		}
-		body.WriteString(`,"extensions":`)
-		body.Write(extensions)
+		body = append(append(body, `,"extensions":`...), extensions...)
 	}
-	body.WriteString("}\n")
+	body = append(body, "}\n"...)
 	w.Header().Set("Content-Type", mediaType+"; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("Cache-Control", "no-store") // personal data
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes())
+	_, _ = w.Write(body) //nolint:gosec // it is JSON, and nothing of a browser's takes it for more
+	keepBuffer(buffer, body)
 }
