@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
@@ -403,7 +404,8 @@ func (w *weigher) size(field *ast.Field) (cost, size int) {
 	if field.Name == "__schema" {
 		return schemaCost, 1
 	}
-	if len(field.Definition.Arguments) == 0 {
+	lists := func(a *ast.ArgumentDefinition) bool { return a.Name == "first" || a.Type.Elem != nil }
+	if !slices.ContainsFunc(field.Definition.Arguments, lists) {
 		return 1, 1
 	}
 	arguments := field.ArgumentMap(w.variables)
