@@ -36,8 +36,6 @@ func authenticate(ctx context.Context, db *repo.DB, header http.Header) (*repo.T
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || strings.ContainsAny(token, " ,") {
 		return nil, unauthenticated("invalid_token", "the Authorization header must be: Bearer, a space, one token")
 	}
-	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
-	defer cancel()
 	known, err := db.Authenticate(ctx, token)
 	var invalid *model.Error
 	if errors.As(err, &invalid) && invalid.Code == model.CodeUnauthenticated {

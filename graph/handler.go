@@ -30,9 +30,9 @@ import (
 // DefaultTimeout is how long a request may take where Config says nothing.
 const DefaultTimeout = 10 * time.Second
 
-// databaseTimeout bounds what a request asks of the database before its work begins, so that its sender learns within
-// a second that the database is gone.
-const databaseTimeout = 900 * time.Millisecond
+// readyTimeout bounds the question whether the database answers, so that whoever asks learns within a second that it is
+// gone.
+const readyTimeout = 900 * time.Millisecond
 
 // Config is what NewHandler needs.
 type Config struct {
@@ -61,7 +61,7 @@ func NewHandler(cfg Config) http.Handler {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if err := cfg.DB.Ping(ctx); err != nil {
 			w.Header().Set(retryAfterHeader, "1")
