@@ -192,7 +192,7 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		record.answer = out
 		defer func() {
 			done := effort.Done()
-			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			logLine(r.Context(), log, "request",
 				slog.String("method", method(r)), slog.String("path", route(r)), slog.Int("status", out.status),
 				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", out.bytes),
 				slog.String("kind", record.kind), slog.String("operation", record.operation), slog.Int("cost", record.cost),
@@ -202,6 +202,16 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(out, r)
 	})
+}
+
+// logLine is LogAttrs at the level of information, without its search for the place in the code, which nobody is shown.
+func logLine(ctx context.Context, log *slog.Logger, message string, attrs ...slog.Attr) {
+	if !log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, message, 0)
+	line.AddAttrs(attrs...)
+	_ = log.Handler().Handle(ctx, line) // as LogAttrs does
 }
 
 // route returns the pattern that serves the request's path, empty where none does: a path itself is whatever a client
