@@ -154,8 +154,7 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 // first returns the first row that a statement gives for the store and a key, nil where there is none.
 func first[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
 	var rows []*T
-	err := scanRows(ctx, s.db, s.pool, query, append([]any{s.id}, key...), &rows)
-	if err != nil || len(rows) == 0 {
+	if err := s.read(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	return rows[0], nil
@@ -167,7 +166,7 @@ func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID
 		return nil, nil
 	}
 	var rows []*T
-	if err := scanRows(ctx, s.db, s.pool, query+`id = ANY ($2)`, []any{s.id, ids}, &rows); err != nil {
+	if err := s.read(ctx, query+`id = ANY ($2)`, []any{s.id, ids}, &rows); err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))

@@ -109,16 +109,20 @@ func (p *params) addHidden(value uuid.UUID) bun.Safe {
 	return "(SELECT " + p.add(value) + "::uuid)"
 }
 
-// scan runs the query with its parameters and reads the rows into dest, a pointer to a slice or to a slice each column. It
-// asks the replica where that has all that the request may have seen.
+// scan runs the query with its parameters and reads the rows into dest, as read does.
 func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest ...any) error {
 	args := p.values
 	if p.planAnew {
 		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 	}
-	text := query.String()
+	return s.read(ctx, query.String(), args, dest...)
+}
+
+// read runs a statement that writes nothing and reads its rows into dest, a pointer to a slice or to a slice each column.
+// It asks the replica where that has all that the request may have seen.
+func (s *Store) read(ctx context.Context, query string, args []any, dest ...any) error {
 	return s.replica.read(ctx, s.pool, func(ctx context.Context, q querier) error {
-		return scanRows(ctx, s.db, metered{q}, text, args, dest...)
+		return scanRows(ctx, s.db, metered{q}, query, args, dest...)
 	})
 }
 
