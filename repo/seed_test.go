@@ -22,7 +22,7 @@ var largeStore = uuid.MustParse("00000000-0000-7000-8000-000000000000")
 // "woocommerce", 10 on "rare" and the others on "shopify"; in the other stores "rare" is as common as the others. A third
 // of the customers have an external ID, a quarter a phone number, two thirds a status and tags, 20 of them rare ones. To
 // rebuild indexes is faster, and makes PostgreSQL forget the plans that it has kept.
-func seed(t *testing.T, conn *pgx.Conn, n int, rebuild bool) {
+func seed(t testing.TB, conn *pgx.Conn, n int, rebuild bool) {
 	t.Helper()
 	ctx := context.Background()
 	tx, err := conn.Begin(ctx)
@@ -79,7 +79,7 @@ func seed(t *testing.T, conn *pgx.Conn, n int, rebuild bool) {
 
 // rebuilt returns a statement that drops, and after "; " one that makes again, whatever on the seeded tables is cheaper
 // to make at the end.
-func rebuilt(t *testing.T, tx pgx.Tx) []string {
+func rebuilt(t testing.TB, tx pgx.Tx) []string {
 	t.Helper()
 	statements, err := pgx.CollectRows(first(tx.Query(context.Background(), `
 		SELECT format('DROP INDEX %s; %s', indexname, indexdef)

@@ -2,16 +2,18 @@ package repo_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// statement is what went to the database: its text and its parameters.
+// statement is what went to the database: its text, its parameters, and whether it is planned anew each time.
 type statement struct {
 	sql  string
 	args []any
+	anew bool
 }
 
 // recorder keeps every statement that it sees start.
@@ -26,7 +28,9 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.statements = append(r.statements, statement{data.SQL, parameters(data.Args)})
+	r.statements = append(r.statements, statement{
+		data.SQL, parameters(data.Args), slices.Contains(data.Args, any(pgx.QueryExecModeCacheDescribe)),
+	})
 	return ctx
 }
 
