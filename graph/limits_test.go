@@ -305,7 +305,7 @@ func TestAnAnswerIsNotMadeOfMoreThanItMayBe(t *testing.T) {
 	const events = `query ($n: Int!) { customer(by: {email: "a@doe.com"}) { events(first: $n) { nodes { id } } } }`
 	a.must(t, nil, events, map[string]any{"n": 60})
 	got := a.query(t, events, map[string]any{"n": 80})
-	got.check(t, http.StatusOK, "RESULT_TOO_LARGE", "the rows that the answer is made of have more than 1048576 bytes: ask for less")
+	got.check(t, http.StatusBadRequest, "RESULT_TOO_LARGE", "the rows that it is made of more than 1048576: ask for less")
 	a.must(t, nil, events, map[string]any{"n": 10}) // the connection is none the worse for it
 }
 

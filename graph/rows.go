@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"errors"
 	"io"
 	"reflect"
 	"slices"
@@ -57,8 +56,8 @@ func answerLeft(ctx context.Context) *atomic.Int64 {
 	return left
 }
 
-// errTooLarge stops a field of an answer that is too large, and is never shown: the whole answer is refused.
-var errTooLarge = errors.New("the answer is too large")
+// errTooLarge stops a field of an answer that is too large. The answer is then refused as a whole.
+var errTooLarge = &model.Error{Code: model.CodeResultTooLarge, Message: "the answer is too large"}
 
 // writeJSON returns the JSON of a field's result, unless gqlgen must write it; so it must where the code of a row panics,
 // to tell at which field.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,14 +140,14 @@ func (e *endpoint) respond(
 	if err := record.paid.raise(record.cost); err != nil {
 		return nil, err
 	}
-	ctx, end := e.db.Watch(ctx, max(2*e.limits.Result, 1<<20))
+	ctx, end := e.db.Watch(ctx, mostRead(e.limits.Result))
 	defer end()
 	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID)), e.limits.Result)
 	next, ctx := e.exec.DispatchOperation(ctx, operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
 		return nil, context.Cause(ctx)
 	}
-	if len(response.Data) > e.limits.Result || answerLeft(ctx).Load() < 0 {
+	if len(response.Data) > e.limits.Result || slices.ContainsFunc(response.Errors, isTooLarge) {
 		return nil, tooLarge(e.limits.Result, operation.Operation.Operation)
 	}
 	return response, nil
@@ -176,9 +177,19 @@ func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 	return params, err
 }
 
-// tooLarge is the error of an answer whose data has too many bytes.
+// mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. Rows have what nobody asks
+// for, too.
+func mostRead(most int) int { return max(2*most, 1<<20) }
+
+// isTooLarge reports whether a field was given up for the sake of the answer's size.
+func isTooLarge(err *gqlerror.Error) bool {
+	return err.Extensions["code"] == string(model.CodeResultTooLarge)
+}
+
+// tooLarge is the error of an answer whose data has too many bytes, or is made of too many.
 func tooLarge(most int, operation ast.Operation) error {
-	message := fmt.Sprintf("the answer's data has more than %d bytes: ask for less", most)
+	message := fmt.Sprintf("the answer's data has more than %d bytes, or the rows that it is made of more than %d: ask for less",
+		most, mostRead(most))
 	if operation == ast.Mutation {
 		message += "; what the mutation wrote is written"
 	}

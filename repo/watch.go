@@ -315,7 +315,7 @@ func (r *meteredRows) Err() error {
 	if r.beyond {
 		return &model.Error{
 			Code:    model.CodeResultTooLarge,
-			Message: fmt.Sprintf("the rows that the answer is made of have more than %d bytes: ask for less", r.of.most),
+			Message: fmt.Sprintf("the rows that are read have more than %d bytes", r.of.most),
 		}
 	}
 	return r.Rows.Err()
