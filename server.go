@@ -321,8 +321,10 @@ func (d *database) developmentToken(ctx context.Context) (string, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	if _, err := d.Authenticate(ctx, string(kept)); err == nil {
-		return string(kept), nil
+	var refused *model.Error
+	_, err = d.Authenticate(ctx, string(kept))
+	if err == nil || !errors.As(err, &refused) || refused.Code != model.CodeUnauthenticated {
+		return string(kept), err
 	}
 	if err := d.ensureStore(ctx, defaultStore); err != nil {
 		return "", err
