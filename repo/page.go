@@ -166,7 +166,9 @@ func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID
 		return nil, nil
 	}
 	var rows []*T
-	if err := s.read(ctx, query+`id = ANY ($2)`, []any{s.id, ids}, &rows); err != nil {
+	// One by one, for of a table that has yet to be analyzed = ANY reads all, and a session goes on so while it grows.
+	query = `SELECT found.* FROM unnest($2::uuid[]) AS wanted (id), LATERAL (` + query + `id = wanted.id LIMIT 1) AS found`
+	if err := s.read(ctx, query, []any{s.id, ids}, &rows); err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))
