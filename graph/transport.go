@@ -64,6 +64,8 @@ func refuseAs(code model.ErrorCode, status int, format string, args ...any) *ref
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), e.timeout, e.timedOut)
 	defer cancel()
+	ctx, end := e.db.Watch(ctx, mostRead(e.limits.Result))
+	defer end()
 	mediaType := negotiate(r.Header.Values("Accept"))
 	response, err := e.respond(ctx, w, r, mediaType)
 	if err != nil {
@@ -140,8 +142,6 @@ func (e *endpoint) respond(
 	if err := record.paid.raise(record.cost); err != nil {
 		return nil, err
 	}
-	ctx, end := e.db.Watch(ctx, mostRead(e.limits.Result))
-	defer end()
 	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID)), e.limits.Result)
 	next, ctx := e.exec.DispatchOperation(ctx, operation)
 	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
