@@ -132,11 +132,40 @@ func (p *pool) Close() {
 
 // watched is what is known of a request that is watched.
 type watched struct {
-	most int
-	left atomic.Int64 // of the bytes that it may read
+	most  int
+	left  atomic.Int64 // of the bytes that it may read
+	queue queue
 
 	decide    sync.Once
 	atPrimary atomic.Bool
+}
+
+// queue is how long a request has waited for connections, for which its parts may wait at the same time.
+type queue struct {
+	turn  sync.Mutex
+	parts int
+	since time.Time // when the first of these parts came
+	spent time.Duration
+}
+
+// enter has a part of the request wait, and returns for how long the request had waited before.
+func (q *queue) enter() time.Duration {
+	q.turn.Lock()
+	defer q.turn.Unlock()
+	q.parts++
+	if q.parts == 1 {
+		q.since = time.Now()
+	}
+	return q.spent + time.Since(q.since)
+}
+
+func (q *queue) leave() {
+	q.turn.Lock()
+	defer q.turn.Unlock()
+	q.parts--
+	if q.parts == 0 {
+		q.spent += time.Since(q.since)
+	}
 }
 
 type watchedKey struct{}
@@ -148,8 +177,8 @@ func watchedBy(ctx context.Context) *watched {
 }
 
 // Watch returns a context for a request, which bounds what is done in it by the time that the database's URL sets, and the
-// rows that it reads by so many bytes. A statement that gets no connection within the time ends as UNAVAILABLE, so that a
-// pool in which all are busy is not queued for without end; and the context ends with UNAVAILABLE for its cause when the
+// rows that it reads by so many bytes. What has waited for connections for so long, all in all, ends as UNAVAILABLE, so that
+// a pool in which all are busy is not queued for without end; and the context ends with UNAVAILABLE for its cause when the
 // database has been silent for so long. A statement may take longer than that as long as the database answers others. What
 // reads more ends as RESULT_TOO_LARGE: a customer, or an event, may have as much of its own as a thousand others. Commands
 // do without: they can wait, and read page by page.
@@ -202,16 +231,19 @@ var errWaited = errors.New("the wait for a connection is over")
 // bounded calls get, which waits for a connection of the pool, with a bound if the context is watched. Whether all are busy
 // or the database is silent, the question tells that is being asked by then.
 func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, error)) (T, error) {
-	if watchedBy(ctx) == nil {
+	w := watchedBy(ctx)
+	if w == nil {
 		return get(ctx)
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, p.wait, errWaited)
+	moment := p.wait / 9 // for a connection that is free, and for an answer to whoever asks
+	waiting, cancel := context.WithTimeoutCause(ctx, max(p.wait-w.queue.enter(), moment), errWaited)
 	defer cancel()
 	conn, err := get(waiting)
+	w.queue.leave()
 	if err == nil || !errors.Is(context.Cause(waiting), errWaited) {
 		return conn, err
 	}
-	if silent := p.alive(p.wait / 9); silent != nil {
+	if silent := p.alive(moment); silent != nil {
 		return conn, unavailable(silent)
 	}
 	return conn, &model.Error{
