@@ -11,14 +11,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"akin/repo/embedded"
@@ -133,58 +131,6 @@ func within(t *testing.T, limit time.Duration, what string, try func() bool) {
 			t.Fatalf("%s took longer than %s", what, limit)
 		}
 	}
-}
-
-// TestReadme runs the README's examples as they stand against a new Akin with a PostgreSQL of its own, and compares the
-// answers; only IDs, times and cursors may differ. A query is asked again for a while, since the list of what has changed
-// ends a little before now.
-func TestReadme(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
-	}
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, "--data-dir", dataDir(t))
-	examples := regexp.MustCompile("(?s)```sh\n(curl .*?)```\n+```json\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(examples) != strings.Count(string(readme), "\ncurl ") || len(examples) < 6 {
-		t.Fatalf("the README has %d examples with answers", len(examples))
-	}
-	for _, example := range examples {
-		script := strings.ReplaceAll(string(example[1]), "http://127.0.0.1:8080", p.url)
-		deadline := time.Now().Add(15 * time.Second)
-		within(t, time.Minute, "an example", func() bool {
-			curl := exec.CommandContext(t.Context(), "sh", "-c", script)
-			curl.Env = append(os.Environ(), "TOKEN="+p.token)
-			got, err := curl.Output()
-			if err != nil {
-				t.Fatalf("%s: %v", script, err)
-			}
-			diff := cmp.Diff(masked(t, example[2]), masked(t, got))
-			if diff != "" && !strings.Contains(script, "mutation") && time.Now().Before(deadline) {
-				return false
-			}
-			if diff != "" {
-				t.Errorf("the answer to\n%s\ndiffers from the README's (-README +Akin):\n%s", script, diff)
-			}
-			return true
-		})
-	}
-}
-
-// masked decodes an answer, with one word for every ID, one for every time and one for every cursor.
-func masked(t *testing.T, answer []byte) any {
-	t.Helper()
-	answer = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`).ReplaceAll(answer, []byte("ID"))
-	answer = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`).ReplaceAll(answer, []byte("TIME"))
-	answer = regexp.MustCompile(`"endCursor": ?"[\w-]+"`).ReplaceAll(answer, []byte(`"endCursor":"CURSOR"`))
-	var decoded any
-	if err := json.Unmarshal(answer, &decoded); err != nil {
-		t.Fatalf("%v in %s", err, answer)
-	}
-	return decoded
 }
 
 func TestEmbeddedModeKeepsDataAndTokenOverARestart(t *testing.T) {

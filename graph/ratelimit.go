@@ -127,7 +127,7 @@ type throttleStatus struct {
 
 // tell puts into the header and the extensions what was asked and what is left. The header's fields are those of
 // draft-ietf-httpapi-ratelimit-headers-10: q is what a bucket holds and w in how many seconds it fills, r is what is left
-// and t in how many seconds it is full again.
+// and t in how many seconds it is full again; akin-cost, for such as are not the draft's begin with a vendor, is what was asked.
 func (p *payment) tell(header http.Header, extensions map[string]any) map[string]any {
 	if p == nil {
 		return extensions
@@ -137,7 +137,7 @@ func (p *payment) tell(header http.Header, extensions map[string]any) map[string
 		return seconds(time.Duration(cost) * time.Second / time.Duration(p.Restore))
 	}
 	header.Set(rateLimitPolicyHeader, fmt.Sprintf(`"cost";q=%d;w=%s`, p.Capacity, fills(p.Capacity)))
-	header.Set(rateLimitHeader, fmt.Sprintf(`"cost";r=%d;t=%s`, left, fills(p.Capacity-left)))
+	header.Set(rateLimitHeader, fmt.Sprintf(`"cost";r=%d;t=%s;akin-cost=%d`, left, fills(p.Capacity-left), p.cost))
 	if extensions == nil {
 		extensions = map[string]any{}
 	}

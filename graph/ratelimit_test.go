@@ -52,7 +52,7 @@ func TestATokenPaysForWhatItAsks(t *testing.T) {
 		t.Errorf("RateLimit-Policy is %q", policy)
 	}
 	left := status.CurrentlyAvailable
-	if limit, want := got.header.Get("RateLimit"), `"cost";r=`+strconv.Itoa(left)+`;t=`+strconv.Itoa(25_000-left); limit != want {
+	if limit, want := got.header.Get("RateLimit"), `"cost";r=`+strconv.Itoa(left)+`;t=`+strconv.Itoa(25_000-left)+`;akin-cost=2102`; limit != want {
 		t.Errorf("RateLimit is %q, want %q", limit, want)
 	}
 
