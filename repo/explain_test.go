@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"akin/repo"
 )
 
 // explainer has PostgreSQL explain every statement just before it runs, for its own parameters and undone at once, while
@@ -55,7 +57,7 @@ func (*explainer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndDat
 // explain adds the statement's plan to the plans.
 func (e *explainer) explain(ctx context.Context, conn *pgx.Conn, mode string, data pgx.TraceQueryStartData) {
 	e.t.Helper()
-	p, err := explain(ctx, conn, mode, data.SQL, parameters(data.Args))
+	p, err := explain(ctx, conn, mode, data.SQL, repo.Parameters(data.Args))
 	if err != nil {
 		e.t.Errorf("explain %s: %v", data.SQL, err)
 		return

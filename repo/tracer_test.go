@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"akin/repo"
 )
 
 // statement is what went to the database: its text, its parameters, and whether it is planned anew each time.
@@ -29,24 +31,12 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.statements = append(r.statements, statement{
-		data.SQL, parameters(data.Args), slices.Contains(data.Args, any(pgx.QueryExecModeCacheDescribe)),
+		data.SQL, repo.Parameters(data.Args), slices.Contains(data.Args, any(pgx.QueryExecModeCacheDescribe)),
 	})
 	return ctx
 }
 
 func (*recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-// parameters returns the arguments of a statement without the options that pgx lets stand before them.
-func parameters(args []any) []any {
-	for i, arg := range args {
-		switch arg.(type) {
-		case pgx.QueryExecMode, pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
-		default:
-			return args[i:]
-		}
-	}
-	return nil
-}
 
 // take returns what was recorded since the last take.
 func (r *recorder) take() []statement {
