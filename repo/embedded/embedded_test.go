@@ -49,15 +49,16 @@ func TestStart(t *testing.T) {
 		stopAtEnd(t, server)
 		for name, want := range map[string]string{
 			"max_connections": "17", "listen_addresses": "", "TimeZone": "UTC", "fsync": "off",
-			"server_encoding": "UTF8", "lc_collate": "C", "unix_socket_permissions": "0700",
+			"server_encoding": "UTF8", "unix_socket_permissions": "0700",
 			"application_name": `it's a \ "name"`,
 		} {
 			if got := query(t, server.URL(), "SELECT setting FROM pg_settings WHERE name = $1", name); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
 		}
-		if got := query(t, server.URL(), "SELECT current_database() || ' ' || current_user"); got != "akin akin" {
-			t.Errorf("database and user are %q, want akin akin", got)
+		const database = "SELECT datname || ' ' || current_user || ' ' || datcollate FROM pg_database WHERE datname = current_database()"
+		if got := query(t, server.URL(), database); got != "akin akin C" {
+			t.Errorf("database, user and collation are %q, want akin akin C", got)
 		}
 	})
 
