@@ -163,7 +163,7 @@ func (s *Store) IdentityCounts(ctx context.Context, lists []model.IdentityList) 
 	for list, ids := range customers {
 		var p params
 		query := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, list.Platform).
-			ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").Where("i.customer_id = ANY (?)", p.add(ids)).Group("customer_id")
+			ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").Where("i.customer_id ?", p.among(ids)).Group("customer_id")
 		var found []uuid.UUID
 		var lengths []int
 		if err := s.scan(ctx, query, p, &found, &lengths); err != nil {

@@ -165,10 +165,11 @@ func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	// A plan for any number of IDs reads all of a table that has yet to be analyzed, and would be kept while the table grows.
+	p := params{values: []any{s.id}, planAnew: len(ids) > 1}
+	query += `id ` + string(p.among(ids))
 	var rows []*T
-	// One by one, for of a table that has yet to be analyzed = ANY reads all, and a session goes on so while it grows.
-	query = `SELECT found.* FROM unnest($2::uuid[]) AS wanted (id), LATERAL (` + query + `id = wanted.id LIMIT 1) AS found`
-	if err := s.read(ctx, query, []any{s.id, ids}, &rows); err != nil {
+	if err := s.read(ctx, query, p.args(), &rows); err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))
@@ -213,7 +214,7 @@ func ofEach[T any](
 	ctx context.Context, s *Store, query *bun.SelectQuery, p params, customers []uuid.UUID, customer func(*T) uuid.UUID,
 ) (map[uuid.UUID][]*T, error) {
 	var rows []*T
-	all := s.db.NewSelect().ColumnExpr("theirs.*").TableExpr("unnest(?::uuid[]) AS customer (id)", p.add(customers)).
+	all := s.db.NewSelect().ColumnExpr("theirs.*").TableExpr("? AS customer (id)", p.each(customers)).
 		Join("CROSS JOIN LATERAL (?) AS theirs", query)
 	if err := s.scan(ctx, all, p, &rows); err != nil {
 		return nil, err

@@ -109,13 +109,34 @@ func (p *params) addHidden(value uuid.UUID) bun.Safe {
 	return "(SELECT " + p.add(value) + "::uuid)"
 }
 
+// each returns the relation of some IDs. One alone is no array: PostgreSQL takes a plan for arrays of any length for dear,
+// and would plan the statement anew each time (measured: 4 times as long for the identities of a customer).
+func (p *params) each(ids []uuid.UUID) bun.Safe {
+	if len(ids) == 1 {
+		return "(SELECT " + p.add(ids[0]) + "::uuid)"
+	}
+	return "unnest(" + p.add(ids) + "::uuid[])"
+}
+
+// among returns the end of the condition that something is one of some IDs; see each.
+func (p *params) among(ids []uuid.UUID) bun.Safe {
+	if len(ids) == 1 {
+		return "= " + p.add(ids[0])
+	}
+	return "= ANY (" + p.add(ids) + ")"
+}
+
+// args returns what pgx is to send with the statement.
+func (p *params) args() []any {
+	if p.planAnew {
+		return append([]any{pgx.QueryExecModeCacheDescribe}, p.values...)
+	}
+	return p.values
+}
+
 // scan runs the query with its parameters and reads the rows into dest, as read does.
 func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest ...any) error {
-	args := p.values
-	if p.planAnew {
-		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
-	}
-	return s.read(ctx, query.String(), args, dest...)
+	return s.read(ctx, query.String(), p.args(), dest...)
 }
 
 // read runs a statement that writes nothing and reads its rows into dest, a pointer to a slice or to a slice each column.
