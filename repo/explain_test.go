@@ -33,6 +33,13 @@ type plan struct {
 	Plans []plan `json:"Plans"`
 
 	mode, sql, text string
+	anew            bool // PostgreSQL has prepared the statement, and yet made a plan each time
+}
+
+// preparation is what PostgreSQL has of a statement that it has prepared.
+type preparation struct {
+	Name string
+	Kept bool
 }
 
 func (e *explainer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -73,16 +80,16 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 		return plan{}, err
 	}
 	defer tx.Rollback(ctx)
-	name := "explained"
+	name, anew := "explained", false
 	if mode == "" {
 		prepared, err := pgx.CollectRows(first(tx.Query(ctx,
-			"SELECT name FROM pg_prepared_statements WHERE statement = $1", sql)), pgx.RowTo[string])
+			"SELECT name, generic_plans > 0 AS kept FROM pg_prepared_statements WHERE statement = $1", sql)), pgx.RowToStructByName[preparation])
 		if err != nil {
 			return plan{}, err
 		}
 		mode = "force_custom_plan" // what is not prepared is planned anew each time
 		if len(prepared) > 0 {
-			name, mode = prepared[0], "auto"
+			name, mode, anew = prepared[0].Name, "auto", !prepared[0].Kept
 		}
 	}
 	if name == "explained" {
@@ -122,14 +129,15 @@ func explain(ctx context.Context, conn *pgx.Conn, mode, sql string, args []any) 
 		return plan{}, err
 	}
 	p := explained[0].Plan
-	p.mode, p.sql, p.text = mode, sql, text
+	p.mode, p.anew, p.sql, p.text = mode, anew, sql, text
 	return p, nil
 }
 
 // first is for a call whose error the rows tell too.
 func first[T any](value T, _ error) T { return value }
 
-// check fails the test where a statement of the call reads more buffers than the bound, or a table from end to end.
+// check fails the test where a statement of the call reads more buffers than the bound, or a table from end to end, or is
+// prepared in vain.
 func (e *explainer) check(name string, bound int, call func() error) {
 	e.t.Helper()
 	e.on, e.plans = true, nil
@@ -145,6 +153,9 @@ func (e *explainer) check(name string, bound int, call func() error) {
 		if p.Hit+p.Read > bound || p.wholeTable(false) {
 			e.t.Errorf("%s, %s: %d buffers, bound %d, whole table: %t\n%s\n%s",
 				name, p.mode, p.Hit+p.Read, bound, p.wholeTable(false), p.sql, p.text)
+		}
+		if p.anew {
+			e.t.Errorf("%s is planned anew each time: %s", name, p.sql)
 		}
 	}
 }
