@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzRequest sends bodies and queries that are anything. None gets a 5xx, every answer is JSON, and a refusal has a code
-// and does not show the body.
+// and shows no value of the request.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"query": "{ store { name } }"}`,
@@ -27,6 +27,12 @@ func FuzzRequest(f *testing.F) {
 		strings.Repeat(`[`, 5000), `{"query": "{ customers(after: \"\u0000\") { totalCount } }"}`,
 	} {
 		f.Add(seed, "application/json")
+	}
+	for _, seed := range quoting {
+		f.Add(quotingBody(f, seed.document, seed.variables), "application/json")
+		if !strings.HasPrefix(seed.variables, `"`) {
+			f.Add(seed.document, seed.variables)
+		}
 	}
 	f.Add("{}", "text/plain; charset=")
 	f.Add("query={store{name}}", "application/x-www-form-urlencoded")
@@ -42,6 +48,7 @@ func FuzzRequest(f *testing.F) {
 		raw := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/graphql", http.NoBody)
 		raw.URL.RawQuery = body
 		for _, request := range []*http.Request{post, get, raw} {
+			values := valuesOf(request, body)
 			request.Header.Set("Authorization", "Bearer "+token)
 			recorder := httptest.NewRecorder()
 			handler.ServeHTTP(recorder, request)
@@ -53,10 +60,38 @@ func FuzzRequest(f *testing.F) {
 				if code := e.Extensions.Code; code == "" || code == "INTERNAL" || code == "UNAVAILABLE" {
 					t.Errorf("%s to %s %q", recorder.Body, request.Method, body)
 				}
+				for _, value := range values {
+					if strings.Contains(e.Message, value) {
+						t.Errorf("%q is told by %q, to %s %q", value, e.Message, request.Method, body)
+					}
+				}
 			}
 			if recorder.Code == http.StatusOK && got.Data == nil && got.Errors == nil {
 				t.Errorf("an answer without data and errors to %s %q", request.Method, body)
 			}
 		}
 	})
+}
+
+// valuesOf returns what the errors of a request must not show; body is that of a POST.
+func valuesOf(r *http.Request, body string) []string {
+	if r.Method == http.MethodPost {
+		params, _ := decode(body).(map[string]any)
+		document, _ := params["query"].(string)
+		operationName, _ := params["operationName"].(string)
+		return sent(document, operationName, params["variables"])
+	}
+	texts := r.URL.Query()
+	return sent(texts.Get("query"), texts.Get("operationName"), decode(texts.Get("variables")))
+}
+
+// decode returns the value of a JSON text, or the text itself where it is none.
+func decode(text string) any {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return text
+	}
+	return value
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
 	"strings"
 
@@ -22,6 +23,31 @@ const (
 	maxErrors        = 20  // of a refused document
 	maxMessageLength = 300 // bytes of one message
 )
+
+// quotes are the messages of gqlparser, gqlgen and package model that quote a value of the request, each with what is left
+// of it: the rule, and names of the schema's. Names that a document has for fields, arguments, types and variables are
+// told, for they are what there is to mend.
+var quotes = []struct {
+	message *regexp.Regexp
+	rule    string
+}{
+	{regexp.MustCompile(`(?s)^(Unexpected|Expected "\w+", found) (String|BlockString|Int|Float|Comment) .*$`), "$1 $2"},
+	{regexp.MustCompile(`(?s)^(\w+(?: "[^"]*")? cannot represent [^:]*): (?:.*( Did you mean [^?]*\?)|.*)$`), "$1.$2"},
+	{regexp.MustCompile(`(?s)^(Expected value of type "[^"]*"), found .*$`), "$1."},
+	{regexp.MustCompile(`(?s)^Value ".*" (does not exist in "[^"]*" enum\..*)$`), "The value $1"},
+	{regexp.MustCompile(`(?s)^operation .* not found$`), "the document has no operation of the name that operationName gives"},
+	{regexp.MustCompile(`^(.* must be 1 to \d+); it is -?\d+$`), "$1"},
+}
+
+// withoutValue returns a message without the value of the request that it quotes.
+func withoutValue(message string) string {
+	for _, quote := range quotes {
+		if quote.message.MatchString(message) {
+			return quote.message.ReplaceAllString(message, quote.rule)
+		}
+	}
+	return message
+}
 
 // presenter turns errors into what a caller may see, and logs what it may not.
 type presenter struct {
@@ -44,7 +70,7 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		argument = strings.TrimPrefix(at.Path[min(len(shown.Path), len(at.Path)):].String(), ".")
 	}
 	known := p.classify(ctx, err, at)
-	message := known.Error()
+	message := withoutValue(known.Error())
 	if p.noSuggestions && known.Code == errcode.ValidationFailed {
 		message, _, _ = strings.Cut(message, " Did you mean")
 	}
@@ -88,8 +114,8 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 		return known
 	}
 	if isVariable(at) {
-		variable := strings.TrimPrefix(at.Path[1:].String(), ".")
-		return &model.Error{Code: model.CodeBadUserInput, Message: model.Redact(fmt.Sprintf("$%s: %s", variable, at.Message))}
+		message := variableError(graphql.GetOperationContext(ctx).Operation, at, !p.noSuggestions)
+		return &model.Error{Code: model.CodeBadUserInput, Message: model.Redact(message)}
 	}
 	if code, ok := at.Extensions["code"].(string); ok { // the parser's or the validator's
 		return &model.Error{Code: model.ErrorCode(code), Message: model.Redact(at.Message)}

@@ -65,7 +65,7 @@ func readQuery(rawQuery string) (map[string]any, error) {
 	values := map[string]any{}
 	for name, texts := range query {
 		if len(texts) > 1 {
-			return nil, refuse(http.StatusBadRequest, "the parameter %s is given more than once", shorten(name))
+			return nil, refuse(http.StatusBadRequest, "a parameter of the URL is given more than once")
 		}
 		values[name] = texts[0]
 		if name == "variables" || name == "extensions" {

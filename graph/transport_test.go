@@ -122,7 +122,7 @@ func TestRequestsThatAreNotGraphQLOverHTTP(t *testing.T) {
 		{
 			"a parameter given twice in the URL",
 			request{method: http.MethodGet, path: "/graphql?query=a&query=b"},
-			400, "the parameter query is given more than once",
+			400, "a parameter of the URL is given more than once",
 		},
 		{
 			"variables in the URL that are not JSON",
@@ -212,7 +212,7 @@ func TestTheStatusOfARefusedDocumentDependsOnTheMediaType(t *testing.T) {
 		{"an unknown field", `{"query":"{ customer { id } nonsense }"}`, "GRAPHQL_VALIDATION_FAILED", ""},
 		{
 			"an unknown operation",
-			`{"query":"query A { __typename }","operationName":"B"}`, "GRAPHQL_VALIDATION_FAILED", "operation B not found",
+			`{"query":"query A { __typename }","operationName":"B"}`, "GRAPHQL_VALIDATION_FAILED", "no operation of the name that operationName gives",
 		},
 		{
 			"several operations and no name",

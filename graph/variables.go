@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -52,12 +53,66 @@ func checkEnums(of *ast.Type, value any, path string) error {
 		}
 	case string:
 		if definition.Kind == ast.Enum && definition.EnumValues.ForName(value) == nil {
-			var names []string
-			for _, name := range definition.EnumValues {
-				names = append(names, name.Name)
-			}
-			return model.BadInput("$"+path, "must be one of "+strings.Join(names, ", "))
+			return model.BadInput("$"+path, oneOf(definition))
 		}
 	}
 	return nil
+}
+
+// oneOf is the rule of an enum.
+func oneOf(definition *ast.Definition) string {
+	var names []string
+	for _, value := range definition.EnumValues {
+		names = append(names, value.Name)
+	}
+	return "must be one of " + strings.Join(names, ", ")
+}
+
+// noValue are gqlparser's messages of variables that quote nothing of the request: kinds of JSON and names of types.
+var noValue = regexp.MustCompile(`^(must be defined|cannot be null|cannot use \w+ as \w+|must be a \w+, not a \w+)$`)
+
+// variableError words what gqlparser finds wrong with a variable: its place, as far as the schema knows the way there,
+// and the rule. With names, it tells those that the place has in the schema.
+func variableError(operation *ast.OperationDefinition, at *gqlerror.Error, names bool) string {
+	path, message := at.Path[1:], at.Message
+	unknown := message == "unknown field"
+	if unknown {
+		path = path[:len(path)-1] // its last is a key of the client's
+	}
+	definition := schema.Types[typeAt(operation, path).Name()]
+	switch {
+	case unknown:
+		message = fmt.Sprintf("unknown field of %s", definition.Name)
+		if names {
+			message += ", which has " + strings.Join(fieldNames(definition), ", ")
+		}
+	case noValue.MatchString(message):
+	case definition.Kind == ast.Enum && names:
+		message = oneOf(definition)
+	default:
+		message = "must be a " + definition.Name
+	}
+	return fmt.Sprintf("$%s: %s", strings.TrimPrefix(path.String(), "."), message)
+}
+
+func fieldNames(definition *ast.Definition) []string {
+	var names []string
+	for _, field := range definition.Fields {
+		names = append(names, field.Name)
+	}
+	return names
+}
+
+// typeAt returns the type of a place in the variables, to which a path leads that the schema knows.
+func typeAt(operation *ast.OperationDefinition, path ast.Path) *ast.Type {
+	var of *ast.Type
+	for i, step := range path {
+		switch name, isName := step.(ast.PathName); {
+		case i == 0:
+			of = operation.VariableDefinitions.ForName(string(name)).Type
+		case isName:
+			of = schema.Types[of.Name()].Fields.ForName(string(name)).Type
+		}
+	}
+	return of
 }
