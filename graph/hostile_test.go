@@ -82,6 +82,15 @@ func hostileSet() []hostile {
 			name: "26 introspections",
 			body: document("{" + numbered("a%d:__schema{types{name}} ", 26) + "}"), code: complicated,
 		},
+		{
+			name: "99 introspections of a type",
+			body: document("{" + numbered(`a%d:__type(name:"Query"){...F} `, 99) + "} fragment F on __Type{kind name description " +
+				"fields{name description args{name type{name ofType{name ofType{name}}}} type{name ofType{name ofType{name}}}}}"), code: complicated,
+		},
+		{
+			name: "an introspection with 98 aliases",
+			body: document("{__schema{types{" + numbered("a%d:fields{type{fields{isDeprecated}}} ", 98) + "}}}"), code: complicated,
+		},
 		{name: "101 aliases", body: document("{store{" + numbered("a%d:id ", 101) + "}}"), code: "TOO_MANY_ALIASES"},
 		{name: "101 fields at the root", body: document("{" + strings.Repeat("__typename ", 101) + "}"), code: "TOO_MANY_ROOT_FIELDS"},
 		{name: "a body of 10 MB", body: withVariable(`"` + strings.Repeat("x", 10<<20) + `"`), code: "BODY_TOO_LARGE"},

@@ -116,6 +116,14 @@ func TestDocumentsBeyondALimitAreRefused(t *testing.T) {
 			"costs 26052; at most 25000", "QUERY_TOO_COMPLEX",
 		},
 		{
+			"a type introspected 84 times",
+			"{" + numbered(`a%d:__type(name:"Query"){name} `, 84) + "}", "costs 25200; at most 25000", "QUERY_TOO_COMPLEX",
+		},
+		{
+			"an introspection with 25 aliases",
+			"{__schema{types{" + numbered("a%d:name ", 25) + "}}}", "costs 26001; at most 25000", "QUERY_TOO_COMPLEX",
+		},
+		{
 			"many lists of nodes",
 			"{" + strings.Repeat(`nodes(ids:[`+strings.Repeat(`"x" `, 90)+`]){...on Customer{identities(first:100){nodes{id}}}}`, 3) + "}",
 			"costs 27810; at most 25000", "QUERY_TOO_COMPLEX",
