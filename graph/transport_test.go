@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -272,10 +273,11 @@ func TestABodyThatDoesNotArrive(t *testing.T) {
 		name    string
 		hangUp  bool
 		status  int
+		code    string
 		message string
 	}{
-		{"a body that takes too long", false, http.StatusRequestTimeout, "the body took too long to arrive"},
-		{"a body that breaks off", true, http.StatusBadRequest, "the body broke off"},
+		{"a body that takes too long", false, http.StatusRequestTimeout, "BODY_TIMED_OUT", "the body took too long to arrive"},
+		{"a body that breaks off", true, http.StatusBadRequest, badInput, "the body broke off"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -300,9 +302,11 @@ func TestABodyThatDoesNotArrive(t *testing.T) {
 			}
 			defer response.Body.Close()
 			body, _ := io.ReadAll(response.Body)
-			if response.StatusCode != test.status || !strings.Contains(string(body), test.message) {
-				t.Errorf("status %d, want %d: %s", response.StatusCode, test.status, body)
+			got := answer{status: response.StatusCode, body: string(body)}
+			if err := json.Unmarshal(body, &got); err != nil {
+				t.Fatalf("%v in %s", err, body)
 			}
+			got.check(t, test.status, test.code, test.message)
 		})
 	}
 }
