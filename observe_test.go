@@ -267,6 +267,11 @@ const (
 	secretPhone = "+442079460958"
 )
 
+// phoneForms are other forms in which Akin takes a phone number.
+var phoneForms = []string{
+	"+44 20 7946 0958", "+44 / 20 / 79 46 09 58", "＋442079460958", "+٤٤٢٠٧٩٤٦٠٩٥٨", "+1-800-FLOWERS",
+}
+
 // TestNoSecretIsWritten sends a token, an email and a phone number wherever the schema has a place for a text, through
 // every operation, sound and broken, wherever else a client may write what it likes, and with statements that fail; then it
 // looks for them in the log, with every statement in it, in the metrics, in the traces and in what the answers say of
@@ -275,7 +280,7 @@ func TestNoSecretIsWritten(t *testing.T) {
 	t.Parallel()
 	traces := newCollector(t)
 	w := watch(t, "--slow-statement", "1ns", "--otlp-endpoint", traces.URL)
-	leaks := regexp.MustCompile(`(?i)tell\.nobody|secret-shopper|2079460958|20.7946.0958|` +
+	leaks := regexp.MustCompile(`(?i)tell\.nobody|secret-shopper|2079460958|20.7946.0958|79 46 09 58|٧٩٤٦|flowers|8003569377|` +
 		regexp.QuoteMeta(w.token[5:]) + `|` + regexp.QuoteMeta(w.token[5:len(w.token)-6]))
 	answers, requestID := 0, w.token
 	ask := func(query, token, body string) {
@@ -298,7 +303,7 @@ func TestNoSecretIsWritten(t *testing.T) {
 		}
 	}
 	everything := func() {
-		for _, secret := range []string{secretEmail, secretPhone, "+44 20 7946 0958", w.token} {
+		for _, secret := range append([]string{secretEmail, secretPhone, w.token}, phoneForms...) {
 			for _, body := range everyOperation(t, secret) {
 				ask("", w.token, body)
 			}
