@@ -43,7 +43,8 @@ type Config struct {
 	Timeout    time.Duration // of one request; DefaultTimeout where zero
 	Limits     Limits        // DefaultLimits where zero
 	RateLimit  RateLimit     // none where zero
-	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors.
+	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors, and the names that
+	// a variable may have in the place of one that is not known.
 	NoIntrospection, NoSuggestions bool
 	// Metrics is where the requests are counted; nil for nowhere. Rows and round trips are known where DB was opened with
 	// a repo.Tracer.
@@ -102,7 +103,7 @@ func newExecutor(cfg Config, around ...graphql.FieldMiddleware) *executor.Execut
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
 	exec.Use(&limits{Limits: cfg.Limits.withDefaults(), documents: documents, noIntrospection: cfg.NoIntrospection})
-	exec.Use(enumVariables{})
+	exec.Use(enumVariables{names: !cfg.NoSuggestions})
 	exec.SetErrorPresenter(presenter{log: cfg.Log, noSuggestions: cfg.NoSuggestions}.present)
 	exec.SetRecoverFunc(recovered)
 	for _, middleware := range around {

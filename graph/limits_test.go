@@ -366,3 +366,31 @@ func TestSuggestionsCanBeTurnedOff(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesForVariablesCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(cfg *graph.Config) { cfg.NoSuggestions = true })
+	for _, test := range []struct {
+		document  string
+		variables map[string]any
+		message   string
+	}{
+		{"query ($by: CustomerKey!) { customer(by: $by) { id } }", map[string]any{"by": map[string]any{"x": 1}}, "$by: unknown field of CustomerKey"},
+		{
+			"query ($f: CustomerOrderField!) { customers(orderBy: {field: $f}) { nodes { id } } }",
+			map[string]any{"f": "x"},
+			"$f: must be a CustomerOrderField",
+		},
+		{
+			"query ($f: CustomerOrderField!) { customers(orderBy: {field: $f}) { nodes { id } } }",
+			map[string]any{"f": "email"},
+			"$f must be a CustomerOrderField",
+		},
+	} {
+		got := a.query(t, test.document, test.variables)
+		got.check(t, http.StatusBadRequest, badInput, test.message)
+		if got.Errors[0].Message != test.message {
+			t.Errorf("%q, want %q", got.Errors[0].Message, test.message)
+		}
+	}
+}

@@ -15,7 +15,9 @@ import (
 
 // enumVariables is the extension of gqlgen that takes a variable for an enum value only if it is one, to the letter.
 // gqlparser does not mind the case, and what it lets pass would be none of the values that resolvers know.
-type enumVariables struct{}
+type enumVariables struct {
+	names bool // tells the values that there are
+}
 
 // ExtensionName is part of graphql.HandlerExtension.
 func (enumVariables) ExtensionName() string { return "EnumVariables" }
@@ -24,9 +26,9 @@ func (enumVariables) ExtensionName() string { return "EnumVariables" }
 func (enumVariables) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext checks the operation's variables.
-func (enumVariables) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+func (e enumVariables) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	for _, variable := range operation.Operation.VariableDefinitions {
-		if err := checkEnums(variable.Type, operation.Variables[variable.Variable], variable.Variable); err != nil {
+		if err := checkEnums(variable.Type, operation.Variables[variable.Variable], variable.Variable, e.names); err != nil {
 			return gqlerror.Wrap(err)
 		}
 	}
@@ -34,10 +36,10 @@ func (enumVariables) MutateOperationContext(_ context.Context, operation *graphq
 }
 
 // checkEnums looks for enum values in a value of this type; path is the way there from the variables.
-func checkEnums(of *ast.Type, value any, path string) error {
+func checkEnums(of *ast.Type, value any, path string, names bool) error {
 	if list, ok := value.([]any); ok && of.Elem != nil {
 		for i, element := range list {
-			if err := checkEnums(of.Elem, element, fmt.Sprintf("%s.%d", path, i)); err != nil {
+			if err := checkEnums(of.Elem, element, fmt.Sprintf("%s.%d", path, i), names); err != nil {
 				return err
 			}
 		}
@@ -47,25 +49,28 @@ func checkEnums(of *ast.Type, value any, path string) error {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, field := range definition.Fields {
-			if err := checkEnums(field.Type, value[field.Name], path+"."+field.Name); err != nil {
+			if err := checkEnums(field.Type, value[field.Name], path+"."+field.Name, names); err != nil {
 				return err
 			}
 		}
 	case string:
 		if definition.Kind == ast.Enum && definition.EnumValues.ForName(value) == nil {
-			return model.BadInput("$"+path, oneOf(definition))
+			return model.BadInput("$"+path, ruleOf(definition, names))
 		}
 	}
 	return nil
 }
 
-// oneOf is the rule of an enum.
-func oneOf(definition *ast.Definition) string {
-	var names []string
-	for _, value := range definition.EnumValues {
-		names = append(names, value.Name)
+// ruleOf is what a value of a type must be; with names, an enum's is one of those.
+func ruleOf(definition *ast.Definition, names bool) string {
+	if definition.Kind != ast.Enum || !names {
+		return "must be a " + definition.Name
 	}
-	return "must be one of " + strings.Join(names, ", ")
+	var values []string
+	for _, value := range definition.EnumValues {
+		values = append(values, value.Name)
+	}
+	return "must be one of " + strings.Join(values, ", ")
 }
 
 // noValue are gqlparser's messages of variables that quote nothing of the request: kinds of JSON and names of types.
@@ -81,16 +86,12 @@ func variableError(operation *ast.OperationDefinition, at *gqlerror.Error, names
 	}
 	definition := schema.Types[typeAt(operation, path).Name()]
 	switch {
+	case unknown && names:
+		message = fmt.Sprintf("unknown field of %s, which has %s", definition.Name, strings.Join(fieldNames(definition), ", "))
 	case unknown:
-		message = fmt.Sprintf("unknown field of %s", definition.Name)
-		if names {
-			message += ", which has " + strings.Join(fieldNames(definition), ", ")
-		}
-	case noValue.MatchString(message):
-	case definition.Kind == ast.Enum && names:
-		message = oneOf(definition)
-	default:
-		message = "must be a " + definition.Name
+		message = "unknown field of " + definition.Name
+	case !noValue.MatchString(message):
+		message = ruleOf(definition, names)
 	}
 	return fmt.Sprintf("$%s: %s", strings.TrimPrefix(path.String(), "."), message)
 }
