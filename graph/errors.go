@@ -24,7 +24,7 @@ const (
 	maxMessageLength = 300 // bytes of one message
 )
 
-// quotes are the messages of gqlparser, gqlgen and package model that quote a value of the request, each with what is left
+// quotes are the messages of gqlparser and gqlgen that quote a value of the request, each with what is left
 // of it: the rule, and names of the schema's. Names that a document has for fields, arguments, types and variables are
 // told, for they are what there is to mend.
 var quotes = []struct {
@@ -36,7 +36,6 @@ var quotes = []struct {
 	{regexp.MustCompile(`(?s)^(Expected value of type "[^"]*"), found .*$`), "$1."},
 	{regexp.MustCompile(`(?s)^Value ".*" (does not exist in "[^"]*" enum\..*)$`), "The value $1"},
 	{regexp.MustCompile(`(?s)^operation .* not found$`), "the document has no operation of the name that operationName gives"},
-	{regexp.MustCompile(`^(.* must be 1 to \d+); it is -?\d+$`), "$1"},
 }
 
 // withoutValue returns a message without the value of the request that it quotes.

@@ -44,7 +44,7 @@ func (a PageArgs) Page(scope string) (Page, error) {
 			continue
 		}
 		if *size < 1 || *size > MaxPage {
-			return page, BadInput(name, fmt.Sprintf("must be 1 to %d; it is %d", MaxPage, *size))
+			return page, BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
 		}
 		page.Size = *size
 	}
