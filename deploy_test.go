@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"akin/repo/repotest"
 )
 
 // TestDashboardAndAlertsNameMetricsThatExist runs a server, has it answer, and looks in its metrics for every name and
@@ -59,7 +61,7 @@ func TestDashboardAndAlertsNameMetricsThatExist(t *testing.T) {
 		t.Fatalf("only %d expressions", len(expressions))
 	}
 
-	w := watch(t)
+	w := watch(t, "--database-replica-url", repotest.URL(t)) // which is none, but its metrics are there
 	w.post(t, w.token, `mutation { upsertCustomerIdentity(input: {platform: "a", platformCustomerId: "1", email: "a@example.com"}) { outcome } }`)
 	if status, body := w.post(t, w.token, `{ store { name } }`); status != http.StatusOK {
 		t.Fatal(body)
