@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing on this machine of what its arguments name: postgres, pgbench, pgbouncer, compiler, chromium.
+# Installs what is missing on this machine of what its arguments name: postgres, pgbench, pgbouncer,
+# prometheus, compiler, chromium.
 #
 # What is there is taken as it is. PostgreSQL above all: an upgrade under a running server breaks plpgsql in it.
 set -eu
@@ -22,6 +23,8 @@ has_pgbench() {
 } >/dev/null 2>&1
 
 has_pgbouncer() { command -v pgbouncer || ls /usr/sbin/pgbouncer; } >/dev/null 2>&1
+
+has_prometheus() { command -v prometheus && command -v promtool; } >/dev/null
 
 has_compiler() { command -v cc || command -v gcc || command -v clang; } >/dev/null
 
@@ -49,6 +52,7 @@ for need in "$@"; do
 	apk:compiler) packages="$packages gcc musl-dev" ;;
 	apt-get:chromium | dnf:chromium | apk:chromium) packages="$packages chromium" ;;
 	apt-get:pgbouncer | dnf:pgbouncer | apk:pgbouncer | brew:pgbouncer) packages="$packages pgbouncer" ;;
+	apt-get:prometheus | apk:prometheus | brew:prometheus) packages="$packages prometheus" ;;
 	brew:postgres) packages="$packages postgresql@18" ;;
 	*)
 		echo "$need is missing, and there is no way here to install it: please do" >&2
@@ -62,7 +66,13 @@ echo "Installing with $manager:$packages"
 # shellcheck disable=SC2086 # a list of names
 case $manager in
 apt-get)
-	# Akin starts a PostgreSQL of its own: the package's need not run beside it.
+	# Akin and its tests start what they need themselves: nothing of the packages' need run beside it.
+	policy=/usr/sbin/policy-rc.d
+	if ! [ -e "$policy" ]; then
+		trap 'as_root rm "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+		as_root chmod +x "$policy"
+	fi
 	no_cluster=/etc/postgresql-common/createcluster.d/akin.conf
 	as_root mkdir -p "${no_cluster%/*}"
 	echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
