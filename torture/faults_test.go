@@ -79,11 +79,15 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 // may not be looking.
 func (w *world) notices(t *testing.T) {
 	t.Helper()
+	lost := one[string](t, w.postgres, `SELECT min(event_id) FROM customer_events`)
+	changed := one[string](t, w.postgres, `SELECT max(event_id) FROM customer_events`)
 	harms := []struct{ statement, want string }{
 		{`UPDATE customer_identities SET first_name = 'before' WHERE id =
 			(SELECT id FROM customer_identities WHERE platform = 'torture' LIMIT 1)`, "Key:identity-"},
 		{`UPDATE customers SET updated_at = updated_at + interval '1 second' WHERE id =
 			(SELECT id FROM customers WHERE starts_with(external_id, 'customer-') LIMIT 1)`, "Key:customer-"},
+		{`DELETE FROM customer_events WHERE event_id = '` + lost + `'`, "Key:" + lost + " "},
+		{`UPDATE customer_events SET properties = '{"name": "before"}' WHERE event_id = '` + changed + `'`, "Key:" + changed + " "},
 		{`DELETE FROM customer_identities WHERE platform = 'set' AND platform_customer_id LIKE '%-1'`, "whole or not at all"},
 		{`SELECT`, "customers without the identity they were created for"}, // those of the identities just deleted
 	}

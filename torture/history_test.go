@@ -19,10 +19,11 @@ const unknown = "?"
 type record struct {
 	Exists   bool
 	ID       string
-	Customer string // of an identity: its customer's ID
+	Customer string // of an identity or event: its customer's ID
 	Email    string // of an identity
-	Name     string
-	Version  int // of a customer
+	Type     string // of an event
+	Name     string // of an event: in its properties
+	Version  int    // of a customer
 	Updated  string
 }
 
@@ -31,6 +32,7 @@ type call struct {
 	Key   string
 	Write bool
 	Email string // what a write asks for
+	Type  string
 	Name  string
 }
 
@@ -113,14 +115,14 @@ func byKey(calls []porcupine.Operation) [][]porcupine.Operation {
 
 // written returns the record after a write, and the outcome that the write must have.
 func (r record) written(in call) (next record, outcome string) {
-	if r.Exists && r.Email == in.Email && r.Name == in.Name {
+	if r.Exists && r.Email == in.Email && r.Type == in.Type && r.Name == in.Name {
 		return r, "UNCHANGED"
 	}
 	next, outcome = r, "UPDATED"
 	if !r.Exists {
 		next, outcome = record{Exists: true, ID: unknown, Customer: unknown}, "CREATED"
 	}
-	next.Email, next.Name, next.Version, next.Updated = in.Email, in.Name, next.Version+1, unknown
+	next.Email, next.Type, next.Name, next.Version, next.Updated = in.Email, in.Type, in.Name, next.Version+1, unknown
 	return next, outcome
 }
 
@@ -133,7 +135,7 @@ func (r record) shownAs(seen record) (bool, any) {
 			*field.known = *field.seen
 		}
 	}
-	if seen.Version == 0 { // an identity has none
+	if seen.Version == 0 { // only a customer has one
 		seen.Version = r.Version
 	}
 	return r == seen, r
@@ -189,6 +191,13 @@ func TestTheCheckerSees(t *testing.T) {
 	nothing := step{call{Key: "k"}, answer{Known: true}}
 	lost := func(name string) step { return step{call{Key: "k", Write: true, Name: name}, answer{}} }
 	version := func(s step, version int) step { s.answer.Record.Version = version; return s }
+	typed := func(s step, kind string) step {
+		if s.call.Write {
+			s.call.Type = kind
+		}
+		s.answer.Record.Type = kind
+		return s
+	}
 	otherCustomer := read("a", "1")
 	otherCustomer.answer.Record.Customer = "another"
 	for _, test := range []struct {
@@ -207,6 +216,11 @@ func TestTheCheckerSees(t *testing.T) {
 		{"an identity that changes its customer", false, []step{write("a", "CREATED", "1"), otherCustomer}},
 		{"a version for each change", true, []step{version(write("a", "CREATED", "1"), 1), version(write("b", "UPDATED", "2"), 2)}},
 		{"a version left out", false, []step{version(write("a", "CREATED", "1"), 1), version(write("b", "UPDATED", "2"), 3)}},
+		{"an event that is replaced", true, []step{typed(write("a", "CREATED", "1"), "t"), typed(write("a", "UPDATED", "2"), "u"), typed(read("a", "2"), "u")}},
+		{"an event that is lost", false, []step{typed(write("a", "CREATED", "1"), "t"), nothing}},
+		{"an event that is not replaced", false, []step{typed(write("a", "CREATED", "1"), "t"), typed(write("a", "UPDATED", "2"), "u"), typed(read("a", "2"), "t")}},
+		{"an event of another type", false, []step{typed(write("a", "CREATED", "1"), "t"), typed(read("a", "1"), "u")}},
+		{"an event of other properties", false, []step{typed(write("a", "CREATED", "1"), "t"), typed(read("b", "1"), "t")}},
 		{"a lost answer to a write that was done", true, []step{lost("a"), read("a", "1"), write("a", "UNCHANGED", "1")}},
 		{"a lost answer to a write that was not done", true, []step{lost("a"), nothing, write("b", "CREATED", "2")}},
 		{"a lost answer to a write that was done late", true, []step{lost("a"), nothing, write("b", "CREATED", "2"), read("a", "3")}},

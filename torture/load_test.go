@@ -1,6 +1,7 @@
 package torture_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,11 +52,15 @@ const (
 	lostOfKey   = 4
 	identityKey = "identity-"
 	customerKey = "customer-"
-	platform    = "torture"
+	eventKey    = "event-"
+	platform    = "torture" // of the identities, and the source of the events
 )
 
+// kinds are what the keys of each kind begin with.
+var kinds = []string{identityKey, customerKey, eventKey}
+
 func newLoad(servers []*akin, token string) *load {
-	return &load{servers: servers, token: token, history: newHistory(), slots: make([]*key, 2*hotKeys)}
+	return &load{servers: servers, token: token, history: newHistory(), slots: make([]*key, len(kinds)*hotKeys)}
 }
 
 // run starts the clients, and returns a function that stops them and waits for their last answers.
@@ -83,17 +88,23 @@ func (l *load) act(server *akin, client int) error {
 	var err error
 	switch roll := rand.IntN(100); {
 	case roll < 30:
-		err = l.read(server, client, l.pick(rand.IntN(2)))
-	case roll < 55:
-		err = l.writeIdentities(server, client, []*key{l.pick(0)}, "KEEP_VALID")
+		err = l.read(server, client, l.pick(kinds[rand.IntN(len(kinds))]))
+	case roll < 50:
+		err = l.writeIdentities(server, client, []*key{l.pick(identityKey)}, "KEEP_VALID")
+	case roll < 65:
+		err = l.writeIdentities(server, client, l.some(identityKey), "KEEP_VALID")
+	case roll < 70:
+		err = l.writeIdentities(server, client, l.some(identityKey), "REJECT_ALL")
 	case roll < 75:
-		err = l.writeIdentities(server, client, l.some(0), "KEEP_VALID")
-	case roll < 80:
-		err = l.writeIdentities(server, client, l.some(0), "REJECT_ALL")
-	case roll < 85:
 		err = l.writeSet(server)
+	case roll < 83:
+		err = l.writeCustomers(server, client, l.some(customerKey))
+	case roll < 87:
+		err = l.writeEvents(server, client, []*key{l.pick(eventKey)}, "KEEP_VALID")
+	case roll < 92:
+		err = l.writeEvents(server, client, l.some(eventKey), "KEEP_VALID")
 	case roll < 95:
-		err = l.writeCustomers(server, client, l.some(1))
+		err = l.writeEvents(server, client, l.some(eventKey), "REJECT_ALL")
 	default:
 		err = l.page(server)
 	}
@@ -110,13 +121,13 @@ func (l *load) fault(text string) {
 	l.faults = append(l.faults, text)
 }
 
-// pick returns one of the keys of a kind, 0 for identities and 1 for customers.
-func (l *load) pick(kind int) *key {
+// pick returns one of the keys of a kind.
+func (l *load) pick(kind string) *key {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slot := &l.slots[kind*hotKeys+rand.IntN(hotKeys)]
+	slot := &l.slots[slices.Index(kinds, kind)*hotKeys+rand.IntN(hotKeys)]
 	if *slot == nil || (*slot).calls > callsOfKey || (*slot).lost >= lostOfKey {
-		*slot = &key{name: []string{identityKey, customerKey}[kind] + fmt.Sprint(len(l.keys))}
+		*slot = &key{name: kind + fmt.Sprint(len(l.keys))}
 		l.keys = append(l.keys, (*slot).name)
 	}
 	(*slot).calls++
@@ -124,7 +135,7 @@ func (l *load) pick(kind int) *key {
 }
 
 // some returns a few different keys of a kind.
-func (l *load) some(kind int) []*key {
+func (l *load) some(kind string) []*key {
 	var keys []*key
 	seen := map[string]bool{}
 	for range 2 + rand.IntN(10) {
@@ -146,20 +157,25 @@ func (l *load) write(k *key) call {
 	}
 	l.names++
 	k.last = call{Key: k.name, Write: true, Name: fmt.Sprint("name ", l.names)}
-	if strings.HasPrefix(k.name, identityKey) {
+	switch {
+	case strings.HasPrefix(k.name, identityKey):
 		k.last.Email = fmt.Sprintf("person-%d@example.com", l.names/20+rand.IntN(10))
+	case strings.HasPrefix(k.name, eventKey):
+		k.last.Type = fmt.Sprint("type_", rand.IntN(10))
 	}
 	return k.last
 }
 
-// shown is an object in an answer, of either kind.
+// shown is an object in an answer, of any kind.
 type shown struct {
-	ID        string
-	Email     string
-	FirstName string
-	Version   int
-	UpdatedAt string
-	Customer  struct{ ID, Email string }
+	ID         string
+	Email      string
+	FirstName  string
+	Type       string
+	Properties struct{ Name string }
+	Version    int
+	UpdatedAt  string
+	Customer   struct{ ID, Email string }
 }
 
 func (s *shown) record() record {
@@ -167,13 +183,15 @@ func (s *shown) record() record {
 		return record{}
 	}
 	return record{
-		Exists: true, ID: s.ID, Customer: s.Customer.ID, Email: s.Email, Name: s.FirstName, Version: s.Version, Updated: s.UpdatedAt,
+		Exists: true, ID: s.ID, Customer: s.Customer.ID, Email: s.Email, Type: s.Type, Name: cmp.Or(s.FirstName, s.Properties.Name),
+		Version: s.Version, Updated: s.UpdatedAt,
 	}
 }
 
 const (
 	identityFields = `{ id email firstName updatedAt customer { id email } }`
 	customerFields = `{ id firstName version updatedAt }`
+	eventFields    = `{ id type properties updatedAt customer { id } }`
 )
 
 func (l *load) read(server *akin, client int, k *key) error {
@@ -181,10 +199,23 @@ func (l *load) read(server *akin, client int, k *key) error {
 	if strings.HasPrefix(k.name, customerKey) {
 		document = `query ($k: String!) { found: customer(by: {externalId: $k}) ` + customerFields + ` }`
 	}
+	if strings.HasPrefix(k.name, eventKey) {
+		document = `query ($k: String!) { has: customer(by: {externalId: $k}) { events(first: 2) { nodes ` + eventFields + ` } } }`
+	}
 	sent := l.history.now()
-	data, err := ask[struct{ Found *shown }](context.Background(), server, l.token, document, map[string]any{"k": k.name})
+	data, err := ask[struct {
+		Found *shown
+		Has   struct{ Events struct{ Nodes []*shown } }
+	}](context.Background(), server, l.token, document, map[string]any{"k": k.name})
 	if err != nil {
 		return err
+	}
+	switch events := data.Has.Events.Nodes; len(events) {
+	case 0:
+	case 1:
+		data.Found = events[0]
+	default:
+		return &wrongAnswerError{"more than one event with the key " + k.name}
 	}
 	l.history.add(client, sent, call{Key: k.name}, answer{Known: true, Record: data.Found.record()})
 	l.reads.Add(1)
@@ -213,16 +244,19 @@ func (l *load) writeIdentities(server *akin, client int, keys []*key, onError st
 		written: upsertCustomerIdentities(inputs: $inputs, onError: $onError) { results {
 		outcome object: customerIdentity ` + identityFields + ` userErrors { code message } } } }`
 	sent := l.history.now()
-	var data results
-	var err error
-	if len(keys) == 1 {
-		var alone struct{ Written result }
-		alone, err = ask[struct{ Written result }](context.Background(), server, l.token, one, map[string]any{"inputs": inputs[0]})
-		data.Written.Results = []result{alone.Written}
-	} else {
-		data, err = ask[results](context.Background(), server, l.token, many, map[string]any{"inputs": inputs, "onError": onError})
-	}
+	data, err := oneOrMany(server, l.token, one, many, map[string]any{"inputs": inputs, "onError": onError}, inputs)
 	return l.written(client, sent, keys, calls, data, err)
+}
+
+// oneOrMany sends one input to the mutation of one, and more to that of many.
+func oneOrMany(server *akin, token, one, many string, variables map[string]any, inputs []map[string]any) (data results, err error) {
+	if len(inputs) > 1 {
+		return ask[results](context.Background(), server, token, many, variables)
+	}
+	variables["inputs"] = inputs[0]
+	alone, err := ask[struct{ Written result }](context.Background(), server, token, one, variables)
+	data.Written.Results = []result{alone.Written}
+	return data, err
 }
 
 func (l *load) writeCustomers(server *akin, client int, keys []*key) error {
@@ -236,6 +270,33 @@ func (l *load) writeCustomers(server *akin, client int, keys []*key) error {
 		outcome object: customer ` + customerFields + ` userErrors { code message } } } }`
 	sent := l.history.now()
 	data, err := ask[results](context.Background(), server, l.token, document, map[string]any{"inputs": inputs})
+	return l.written(client, sent, keys, calls, data, err)
+}
+
+// writeEvents writes events, each to a customer of its own, by whom it is read again: an event cannot be asked for by its
+// key. The same request makes the customer where there is none yet.
+func (l *load) writeEvents(server *akin, client int, keys []*key, onError string) error {
+	calls := make([]call, len(keys))
+	inputs := make([]map[string]any, len(keys))
+	customers := make([]map[string]any, len(keys))
+	for i, k := range keys {
+		calls[i] = l.write(k)
+		by := map[string]any{"externalId": k.name}
+		customers[i] = map[string]any{"by": by}
+		inputs[i] = map[string]any{
+			"customer": by, "source": platform, "eventId": k.name, "type": calls[i].Type, "properties": map[string]any{"name": calls[i].Name},
+		}
+	}
+	const one = `mutation ($customers: [UpsertCustomerInput!]!, $inputs: UpsertCustomerEventInput!) {
+		upsertCustomers(inputs: $customers) { failedCount }
+		written: upsertCustomerEvent(input: $inputs) { outcome object: customerEvent ` + eventFields + ` userErrors { code message } } }`
+	const many = `mutation ($customers: [UpsertCustomerInput!]!, $inputs: [UpsertCustomerEventInput!]!, $onError: BatchErrorPolicy!) {
+		upsertCustomers(inputs: $customers) { failedCount }
+		written: upsertCustomerEvents(inputs: $inputs, onError: $onError) { results {
+		outcome object: customerEvent ` + eventFields + ` userErrors { code message } } } }`
+	sent := l.history.now()
+	data, err := oneOrMany(server, l.token, one, many,
+		map[string]any{"inputs": inputs, "onError": onError, "customers": customers}, inputs)
 	return l.written(client, sent, keys, calls, data, err)
 }
 
@@ -326,7 +387,12 @@ func (l *load) verify(t *testing.T, p *postgres) {
 			AND NOT EXISTS (SELECT FROM customer_identities i WHERE i.store_id = c.store_id AND i.customer_id = c.id)`,
 		"identities without a customer": `SELECT count(*) FROM customer_identities i
 			WHERE NOT EXISTS (SELECT FROM customers c WHERE i.store_id = c.store_id AND i.customer_id = c.id)`,
+		"events with one key": `SELECT count(*) FROM (SELECT FROM customer_events
+			GROUP BY store_id, source, event_id HAVING count(*) > 1) AS twice`,
+		"events without a customer": `SELECT count(*) FROM customer_events e
+			WHERE NOT EXISTS (SELECT FROM customers c WHERE e.store_id = c.store_id AND e.customer_id = c.id)`,
 		"identities that nobody sent": `SELECT count(*) FROM customer_identities WHERE platform NOT IN ('torture', 'set')`,
+		"events that nobody sent":     `SELECT count(*) FROM customer_events WHERE source <> 'torture' OR NOT starts_with(event_id, 'event-')`,
 	} {
 		if n := one[int](t, p, query); n > 0 {
 			l.fault(fmt.Sprintf("there are %d %s", n, what))
