@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -130,20 +131,27 @@ func (w *world) refuses(t *testing.T, n int64) {
 	})
 }
 
-// recovers waits for the database, and then gives each server its time to acknowledge a write.
+// recovers waits for the database, and then gives both servers the same time to acknowledge a write.
 func (w *world) recovers(t *testing.T) {
 	t.Helper()
 	database := within(t, time.Minute, "PostgreSQL's return", func() error {
 		return w.postgres.do(t.Context(), "CREATE TEMP TABLE probe ()")
 	})
+	var probes sync.WaitGroup
 	for i, a := range w.akins {
-		took := within(t, recovery, "serving again", func() error {
-			const document = `mutation { upsertCustomer(input: {by: {externalId: "probe"}, firstName: "probe"}) { outcome } }`
-			_, err := ask[struct{}](t.Context(), a, w.load.token, document, nil)
-			return err
+		probes.Go(func() {
+			took, err := until(recovery, func() error {
+				const document = `mutation { upsertCustomer(input: {by: {externalId: "probe"}, firstName: "probe"}) { outcome } }`
+				_, err := ask[struct{}](t.Context(), a, w.load.token, document, nil)
+				return err
+			})
+			if err != nil {
+				t.Errorf("serving again: server %d: %v", i+1, err)
+			}
+			t.Logf("PostgreSQL served after %s, server %d after %s more", database.Round(time.Millisecond), i+1, took.Round(time.Millisecond))
 		})
-		t.Logf("PostgreSQL served after %s, server %d after %s more", database.Round(time.Millisecond), i+1, took.Round(time.Millisecond))
 	}
+	probes.Wait()
 }
 
 func killBoth(t *testing.T, w *world) {

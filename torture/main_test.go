@@ -74,17 +74,26 @@ func longer[T any](shortForm, longForm T) T {
 // within calls try until it succeeds, returns how long that took, and fails the test when it is longer than the limit.
 func within(t *testing.T, limit time.Duration, what string, try func() error) time.Duration {
 	t.Helper()
+	took, err := until(limit, try)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	return took
+}
+
+// until is within for goroutines, which may not end a test.
+func until(limit time.Duration, try func() error) (time.Duration, error) {
 	began := time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()
 		took := time.Since(began)
-		if err == nil && took <= limit {
-			return took
-		}
 		if took > limit {
-			t.Fatalf("%s took longer than %s: %v", what, limit, err)
+			return took, errors.Join(fmt.Errorf("it took longer than %s", limit), err)
+		}
+		if err == nil {
+			return took, nil
 		}
 		<-tick.C
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -213,7 +215,8 @@ func (a *akin) ready(t *testing.T) {
 	within(t, time.Minute, "starting", func() error {
 		response, err := http.Get("http://" + a.address + "/readyz")
 		if err != nil {
-			return err
+			log := a.log.String()
+			return fmt.Errorf("%w; the log's end: %s", err, log[max(0, len(log)-500):])
 		}
 		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
@@ -252,15 +255,29 @@ func (a *akin) check(t *testing.T) {
 	}
 }
 
+// lastPort is the one that freeAddress tried last. It is below those that systems hand out by themselves, lest somebody's
+// connection be given that of a server which is dead for a while.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(20_000 + rand.Int64N(10_000)) }
+
 // freeAddress returns an address at which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(lastPort.Add(1), 10))
+		listener, err := net.Listen("tcp", address)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err == nil {
+			err = listener.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return address
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // ownerOf returns the owner of a directory of PostgreSQL's, as which its programs are run where we are root: they refuse
