@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,10 +206,36 @@ func TestASlowStatementIsNotASilentDatabase(t *testing.T) {
 	}
 }
 
+// TestASlowDatabaseIsNotASilentOne asks through a proxy that holds back what the database says, more at once than there
+// are connections: who is refused for that must not make the others' database look silent.
+func TestASlowDatabaseIsNotASilentOne(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, repotest.URL(t))
+	a := newAPIAt(t, p.url+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	p.delay.Store(int64(350 * time.Millisecond))
+	var clients sync.WaitGroup
+	var answered atomic.Int64
+	for range 4 {
+		clients.Go(func() {
+			for range 15 {
+				if got := a.send(t, request{body: readCustomers}); got.status == http.StatusOK {
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	t.Logf("%d answered", answered.Load())
+	if n := answered.Load(); n < 10 {
+		t.Errorf("%d of 60 requests are answered", n)
+	}
+}
+
 // proxy stands before a database until it falls silent.
 type proxy struct {
 	url    string
 	silent chan struct{} // closed: nothing passes any more, and nothing closes
+	delay  atomic.Int64  // nanoseconds for which whatever the database says is held back
 }
 
 func newProxy(t *testing.T, address string) *proxy {
@@ -240,21 +268,21 @@ func newProxy(t *testing.T, address string) *proxy {
 				return
 			}
 			t.Cleanup(func() { server.Close() })
-			go p.pass(conn, server)
-			go p.pass(server, conn)
+			go p.pass(conn, server, func() int64 { return 0 })
+			go p.pass(server, conn, p.delay.Load)
 		}
 	}()
 	return p
 }
 
-func (p *proxy) pass(from io.Reader, to io.WriteCloser) {
+func (p *proxy) pass(from io.Reader, to io.WriteCloser, delay func() int64) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		select {
 		case <-p.silent:
 			return
-		default:
+		case <-time.After(time.Duration(delay())):
 		}
 		if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
 			to.Close()

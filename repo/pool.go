@@ -18,9 +18,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// connectTimeout bounds an attempt to connect where the URL has no connect_timeout, so that a request learns within a
-// second that the database is gone.
-const connectTimeout = 800 * time.Millisecond
+// connectTimeout bounds an attempt to connect where the URL has no connect_timeout. What is watched waits for less.
+const connectTimeout = 2 * time.Second
 
 // DefaultMaxWait is how long what is watched waits for a connection, and for a database that is silent, where the URL
 // has no pool_max_wait.

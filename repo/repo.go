@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+	"golang.org/x/sync/singleflight"
 )
 
 // DB is a database of Akin's.
@@ -23,6 +24,7 @@ type DB struct {
 	pool    *pool
 	replica *replica // nil where there is none
 	tokens  *lru.Cache[tokenHash, cachedToken]
+	lookUps singleflight.Group // of tokens
 
 	refusals   *prometheus.CounterVec           // of tokens, by reason
 	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down

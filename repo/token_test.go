@@ -3,8 +3,10 @@ package repo_test
 import (
 	"encoding/hex"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -378,5 +380,60 @@ func TestNamesOfStoresAndTokens(t *testing.T) {
 	}
 	if self, err := db.Store(uuid.New()).Self(t.Context()); self != nil || err != nil {
 		t.Errorf("a store that is not: %+v, %v", self, err)
+	}
+}
+
+// TestTheLookUpOfATokenIsShared shows a token at once to a server that does not know it yet, while the look-up has to
+// wait, and goes on to show it when it has to wait again: by then it is known, and nobody waits for it.
+func TestTheLookUpOfATokenIsShared(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	_, token := repotest.NewStore(t, open(t, url, nil), "store")
+	r := &recorder{}
+	db, conn := open(t, url, r), connect(t, url)
+	lookUps := func() (n int) {
+		for _, statement := range r.take() {
+			if strings.HasPrefix(statement.sql, "SELECT") && strings.Contains(statement.sql, "api_tokens") {
+				n++
+			}
+		}
+		return n
+	}
+	lock := func() func() {
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "LOCK TABLE api_tokens"); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	unlock := lock()
+	var shows sync.WaitGroup
+	for range 20 {
+		shows.Go(func() {
+			if _, err := db.Authenticate(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for one[int](t, conn, "SELECT count(*) FROM pg_locks WHERE relation = 'api_tokens'::regclass AND NOT granted") == 0 {
+		runtime.Gosched()
+	}
+	unlock()
+	shows.Wait()
+	if n := lookUps(); n != 1 {
+		t.Errorf("it was looked up %d times", n)
+	}
+	defer lock()()
+	for lookUps() == 0 {
+		if _, err := db.Authenticate(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

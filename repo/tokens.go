@@ -13,15 +13,21 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"golang.org/x/sync/singleflight"
 
 	"akin/model"
 )
 
-// The cache of verified tokens. Its time is how long a revocation can stay unseen.
+// The cache of verified tokens. A token that is in use is looked up again while it is still believed, so that no request
+// waits for that.
 const (
 	tokenCacheSize = 10_000
-	tokenCacheTime = 500 * time.Millisecond
+	tokenFresh     = 500 * time.Millisecond
+	tokenBelieved  = 900 * time.Millisecond // how long a revocation can stay unseen
 )
+
+// lookUpTimeout bounds a look-up that nobody may be waiting for any more.
+const lookUpTimeout = 5 * time.Second
 
 // lastUseStep is how exactly the last use of a token is known, and how often a server writes it down at most.
 const lastUseStep = time.Minute
@@ -60,12 +66,12 @@ type Token struct {
 
 type tokenHash = [sha256.Size]byte
 
-// cachedToken is a token as the database had it, to be believed for a while. (The expiring cache of the library would
-// keep a goroutine for good, which wakes 200 times a second at this tokenCacheTime.)
+// cachedToken is a token as the database had it when it was asked. (The expiring cache of the library would keep a
+// goroutine for good, which wakes over 100 times a second at this tokenBelieved.)
 type cachedToken struct {
 	*Token
 
-	until time.Time
+	asked time.Time
 }
 
 // A token is its prefix, 160 random bits and a checksum of what stands before it, both in base 62 and of fixed length.
@@ -104,21 +110,22 @@ func base62(n *big.Int, length int) string {
 
 // Authenticate returns what the database knows of a token that is valid now. It returns UNAUTHENTICATED for one that
 // is not, after unknownPause where it is unknown, and UNAVAILABLE where the database cannot be asked. A revocation is
-// seen within tokenCacheTime. That the token was used is written down later, and not for every use.
+// seen within tokenBelieved. That the token was used is written down later, and not for every use.
 func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 	hash := sha256.Sum256([]byte(token))
 	now := time.Now()
 	known, ok := db.tokens.Get(hash)
-	if !ok || !now.Before(known.until) {
-		if !wellFormed(token) {
-			return nil, db.refuseToken("malformed", "the token is malformed: it is cut short or mistyped")
+	if !ok && !wellFormed(token) {
+		return nil, db.refuseToken("malformed", "the token is malformed: it is cut short or mistyped")
+	}
+	if age := now.Sub(known.asked); age >= tokenFresh {
+		answer := db.lookUp(ctx, hash)
+		if age >= tokenBelieved {
+			var err error
+			if known, err = db.await(ctx, answer); err != nil {
+				return nil, err
+			}
 		}
-		found, err := db.findToken(ctx, hash)
-		if err != nil {
-			return nil, err
-		}
-		known = cachedToken{found, now.Add(tokenCacheTime)}
-		db.tokens.Add(hash, known)
 	}
 	switch {
 	case known.RevokedAt != nil:
@@ -152,22 +159,54 @@ func (db *DB) noteUse(token *Token, now time.Time) {
 	})
 }
 
-func (db *DB) findToken(ctx context.Context, hash tokenHash) (*Token, error) {
-	var found []*Token
-	// Not *: a column that a newer server's migration adds must not stop this one.
-	const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at, last_used_at
-		FROM api_tokens WHERE hash = $1`
-	if err := scanRows(ctx, db.bun, db.pool, query, []any{hash[:]}, &found); err != nil {
-		return nil, err
+// lookUp asks the database for a token. Whoever needs the same one meanwhile shares the answer.
+func (db *DB) lookUp(ctx context.Context, hash tokenHash) <-chan singleflight.Result {
+	return db.lookUps.DoChan(string(hash[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpTimeout)
+		defer cancel()
+		ctx, end := db.pool.watch(context.WithValue(ctx, watchedKey{}, &watched{}))
+		defer end()
+		known := cachedToken{asked: time.Now()}
+		var found []*Token
+		// Not *: a column that a newer server's migration adds must not stop this one.
+		const query = `SELECT store_id, id, name, hash, scope, created_at, expires_at, revoked_at, last_used_at
+			FROM api_tokens WHERE hash = $1`
+		err := scanRows(ctx, db.bun, db.pool, query, []any{hash[:]}, &found)
+		if err != nil && ctx.Err() != nil {
+			err = asModelError(context.Cause(ctx))
+		}
+		if err == nil && len(found) > 0 && subtle.ConstantTimeCompare(found[0].Hash, hash[:]) == 1 {
+			known.Token = found[0]
+			db.tokens.Add(hash, known)
+		}
+		return known, err
+	})
+}
+
+// await waits for the answer to a look-up as for a connection. It returns UNAUTHENTICATED where the token is unknown.
+func (db *DB) await(ctx context.Context, answer <-chan singleflight.Result) (cachedToken, error) {
+	if w := watchedBy(ctx); w != nil {
+		w.queue.enter()
+		defer w.queue.leave()
 	}
-	if len(found) == 0 || subtle.ConstantTimeCompare(found[0].Hash, hash[:]) != 1 {
+	var said singleflight.Result
+	select {
+	case said = <-answer:
+	case <-ctx.Done():
+		return cachedToken{}, context.Cause(ctx)
+	}
+	if said.Err != nil {
+		return cachedToken{}, said.Err
+	}
+	known := said.Val.(cachedToken)
+	if known.Token == nil {
 		select {
 		case <-time.After(unknownPause):
 		case <-ctx.Done():
 		}
-		return nil, db.refuseToken("unknown", "the token is unknown")
+		return known, db.refuseToken("unknown", "the token is unknown")
 	}
-	return found[0], nil
+	return known, nil
 }
 
 // refuseToken returns UNAUTHENTICATED, and counts it.

@@ -95,20 +95,32 @@ func (p *pool) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	}
 }
 
-// alive returns an error unless the database says anything within the time, be it that it has no room; whoever asks at
-// the same time shares the answer.
+// questionTime is how long the database has to answer the question whether it does, a connection to ask on included. It
+// is longer than anybody waits for the answer: to give the question up would give the connection up, and where the
+// database is slow, that of each next question would not be there in time either.
+const questionTime = 2 * time.Second
+
+var errSilent = errors.New("the database does not answer")
+
+// alive returns an error unless the database says anything within the time, be it that it has no room. Whoever asks
+// before there is an answer shares it.
 func (p *pool) alive(within time.Duration) error {
-	_, err, _ := p.asking.Do("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), within)
+	answer := p.asking.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), questionTime)
 		defer cancel()
 		err := p.pulse.Ping(ctx)
-		var answer *pgconn.PgError
-		if errors.As(err, &answer) {
+		var refusal *pgconn.PgError
+		if errors.As(err, &refusal) {
 			return nil, nil
 		}
 		return nil, err
 	})
-	return err
+	select {
+	case said := <-answer:
+		return said.Err
+	case <-time.After(within):
+		return errSilent
+	}
 }
 
 var errWaited = errors.New("the wait for a connection is over")
@@ -120,8 +132,8 @@ func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, 
 	if w == nil {
 		return get(ctx)
 	}
-	moment := p.wait / 9 // for a connection that is free, and for an answer to whoever asks
-	waiting, cancel := context.WithTimeoutCause(ctx, max(p.wait-w.queue.enter(), moment), errWaited)
+	moment := p.wait / 9 // for the question; and for a connection that is free
+	waiting, cancel := context.WithTimeoutCause(ctx, max(p.wait-moment-w.queue.enter(), moment), errWaited)
 	defer cancel()
 	conn, err := get(waiting)
 	w.queue.leave()

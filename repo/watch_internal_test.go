@@ -28,15 +28,15 @@ func TestARequestWaitsForConnectionsAllInAll(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		waits(300*time.Millisecond, 900*time.Millisecond)
+		waits(300*time.Millisecond, 800*time.Millisecond)
 		time.Sleep(time.Hour) // a statement
-		waits(100*time.Millisecond, 600*time.Millisecond)
+		waits(100*time.Millisecond, 500*time.Millisecond)
 		var parts sync.WaitGroup
 		for range 10 {
-			parts.Go(func() { waits(200*time.Millisecond, 500*time.Millisecond) })
+			parts.Go(func() { waits(200*time.Millisecond, 400*time.Millisecond) })
 		}
 		parts.Wait()
-		waits(300*time.Millisecond, 300*time.Millisecond)
+		waits(300*time.Millisecond, 200*time.Millisecond)
 		waits(0, 100*time.Millisecond) // for a connection that is free
 	})
 }
