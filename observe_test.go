@@ -111,6 +111,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	w.post(t, w.token, `query NameOfAClient { customers(first: 10) { nodes { identities { nodes { id } } } } }`)
+	w.post(t, w.token, `{ store { name } ...F } fragment F on Query { store { id } }`)
 	w.post(t, w.token, `{ nonsense }`)
 	w.post(t, w.token, `{ customers(first: 1000) { nodes { id } } }`)
 	w.post(t, "akin_typo", `{ store { name } }`)
@@ -120,10 +121,11 @@ func TestMetrics(t *testing.T) {
 	}
 	var metrics string
 	for _, want := range []string{
-		`akin_requests_total{kind="mutation",outcome="OK"} 3`,
-		`akin_requests_total{kind="query",outcome="OK"} 1`,
-		`akin_requests_total{kind="query",outcome="BAD_USER_INPUT"} 1`,
-		`akin_requests_total{kind="none",outcome="UNAUTHENTICATED"} 1`,
+		`akin_requests_total{field="upsertCustomerIdentity",kind="mutation",outcome="OK"} 3`,
+		`akin_requests_total{field="customers",kind="query",outcome="OK"} 1`,
+		`akin_requests_total{field="customers",kind="query",outcome="BAD_USER_INPUT"} 1`,
+		`akin_requests_total{field="several",kind="query",outcome="OK"} 1`,
+		`akin_requests_total{field="none",kind="none",outcome="UNAUTHENTICATED"} 1`,
 		`akin_request_duration_seconds_count{kind="mutation"} 3`,
 		`akin_requests_in_flight 0`,
 		`akin_upserts_total{kind="identity",outcome="CREATED"} 1`,

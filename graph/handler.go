@@ -151,6 +151,7 @@ type requestRecord struct {
 	storeID   string
 	token     string // its name
 	kind      string // of the operation
+	rootField string // of the schema, or severalFields
 	operation string // its name
 	cost      int    // of the operation
 	code      string // of the first error

@@ -1,18 +1,20 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"akin/model"
 )
 
 // metrics are those of the requests to /graphql. Their labels have values of ours alone, never a client's: an operation
-// is told by its kind, since its name is whatever a client calls it.
+// is told by its kind and its root field, since its name is whatever a client calls it.
 type metrics struct {
 	requests   *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
@@ -26,6 +28,19 @@ type metrics struct {
 // outcomeCanceled is the outcome of a request whose client did not wait for the answer.
 const outcomeCanceled = "CANCELED"
 
+// severalFields is the root field of an operation that has not just one.
+const severalFields = "several"
+
+// rootField returns the name of an operation's only field.
+func rootField(operation *ast.OperationDefinition) string {
+	if len(operation.SelectionSet) == 1 {
+		if field, ok := operation.SelectionSet[0].(*ast.Field); ok {
+			return field.Name
+		}
+	}
+	return severalFields
+}
+
 // newMetrics registers the metrics; with a nil registry nobody sees them.
 func newMetrics(registry prometheus.Registerer) *metrics {
 	auto := promauto.With(registry)
@@ -33,9 +48,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return &metrics{
 		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "akin_requests_total",
-			Help: "GraphQL requests, by kind (query, mutation, none where it was refused before that was known) and outcome: " +
-				"OK, the code of the first error, or CANCELED where the client went away.",
-		}, []string{"kind", "outcome"}),
+			Help: "GraphQL requests, by kind (query, mutation, none where it was refused before that was known), root field " +
+				"(several where there is not just one) and outcome: OK, the code of the first error, or CANCELED where the client went away.",
+		}, []string{"kind", "field", "outcome"}),
 		duration: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "akin_request_duration_seconds", Help: "How long GraphQL requests took, by kind.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -63,17 +78,14 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 
 // observe counts a request to /graphql that has been answered.
 func (m *metrics) observe(ctx context.Context, record *requestRecord, took time.Duration) {
-	kind, outcome := record.kind, record.code
-	if kind == "" {
-		kind = "none"
-	}
+	kind, field, outcome := cmp.Or(record.kind, "none"), cmp.Or(record.rootField, "none"), record.code
 	switch {
 	case outcome == "":
 		outcome = "OK"
 	case ctx.Err() != nil && outcome == string(model.CodeUnavailable):
 		outcome = outcomeCanceled
 	}
-	m.requests.WithLabelValues(kind, outcome).Inc()
+	m.requests.WithLabelValues(kind, field, outcome).Inc()
 	m.duration.WithLabelValues(kind).Observe(took.Seconds())
 	done := record.effort.Done()
 	m.roundTrips.WithLabelValues(kind).Observe(float64(done.RoundTrips))

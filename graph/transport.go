@@ -132,6 +132,7 @@ func (e *endpoint) respond(
 	if len(errs) > 0 {
 		return e.exec.DispatchError(graphql.WithOperationContext(ctx, operation), firstOf(errs)), nil
 	}
+	record.rootField = rootField(operation.Operation)
 	operation.DisableIntrospection = false // limits sees to it; gqlgen's word for it has no code
 	if operation.Operation.Operation != ast.Query && r.Method != http.MethodPost {
 		return nil, notAllowed("POST", "a mutation must be sent with POST, not "+r.Method)
