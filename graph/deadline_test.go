@@ -169,7 +169,7 @@ func TestASilentDatabaseIsUnavailable(t *testing.T) {
 	underWay := make(chan answer, 1)
 	go func() { underWay <- a.send(t, request{body: readCustomers}) }()
 	h.waits(t, 1)
-	close(p.silent)
+	p.silence()
 	const query = `{"query":"{ store { name } }"}`
 	for _, ask := range []func() answer{
 		func() answer { return a.send(t, request{body: query}) },
@@ -231,11 +231,24 @@ func TestASlowDatabaseIsNotASilentOne(t *testing.T) {
 	}
 }
 
+// TestHowSlowADatabaseMayBeIsASetting asks through a proxy that holds back what the database says for so long that a request
+// takes seconds, and so does the question whether the database answers.
+func TestHowSlowADatabaseMayBeIsASetting(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, repotest.URL(t))
+	a := newAPIAt(t, p.url+"&pool_max_wait=8s&connect_timeout=30", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	p.delay.Store(int64(1200 * time.Millisecond))
+	if got := a.send(t, request{body: readCustomers}); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // proxy stands before a database until it falls silent.
 type proxy struct {
-	url    string
-	silent chan struct{} // closed: nothing passes any more, and nothing closes
-	delay  atomic.Int64  // nanoseconds for which whatever the database says is held back
+	url     string
+	silent  context.Context // done: nothing passes any more, and nothing closes
+	silence context.CancelFunc
+	delay   atomic.Int64 // nanoseconds for which whatever the database says is held back
 }
 
 func newProxy(t *testing.T, address string) *proxy {
@@ -254,8 +267,12 @@ func newProxy(t *testing.T, address string) *proxy {
 	query.Set("host", "127.0.0.1")
 	query.Set("port", port)
 	behind.RawQuery = query.Encode()
-	p := &proxy{url: behind.String(), silent: make(chan struct{})}
-	t.Cleanup(func() { listener.Close() })
+	p := &proxy{url: behind.String()}
+	p.silent, p.silence = context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		listener.Close()
+		p.silence()
+	})
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -280,7 +297,7 @@ func (p *proxy) pass(from io.Reader, to io.WriteCloser, delay func() int64) {
 	for {
 		n, err := from.Read(buffer)
 		select {
-		case <-p.silent:
+		case <-p.silent.Done():
 			return
 		case <-time.After(time.Duration(delay())):
 		}

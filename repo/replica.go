@@ -104,15 +104,17 @@ func (r *replica) caughtUp(ctx context.Context) bool {
 	select {
 	case result := <-answer:
 		return result.Err == nil
+	case <-time.After(r.pool.wait):
+		r.leave()
 	case <-ctx.Done():
-		return false
 	}
+	return false
 }
 
 // catchUp waits until the replica has what the primary has now. Both are asked on the connections that are apart for such
-// questions.
+// questions, and have to answer by questionTime, for its reason.
 func (r *replica) catchUp() error {
-	ctx, cancel := context.WithTimeout(context.Background(), r.pool.wait)
+	ctx, cancel := context.WithTimeout(context.Background(), questionTime)
 	defer cancel()
 	var system int64
 	var position string

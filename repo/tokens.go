@@ -26,7 +26,7 @@ const (
 	tokenBelieved  = 900 * time.Millisecond // how long a revocation can stay unseen
 )
 
-// lookUpTimeout bounds a look-up that nobody may be waiting for any more.
+// lookUpTimeout bounds a look-up that has a connection, for which nobody may be waiting any more.
 const lookUpTimeout = 5 * time.Second
 
 // lastUseStep is how exactly the last use of a token is known, and how often a server writes it down at most.
@@ -122,7 +122,7 @@ func (db *DB) Authenticate(ctx context.Context, token string) (*Token, error) {
 		answer := db.lookUp(ctx, hash)
 		if age >= tokenBelieved {
 			var err error
-			if known, err = db.await(ctx, answer); err != nil {
+			if known, err = db.awaitToken(ctx, answer); err != nil {
 				return nil, err
 			}
 		}
@@ -162,7 +162,7 @@ func (db *DB) noteUse(token *Token, now time.Time) {
 // lookUp asks the database for a token. Whoever needs the same one meanwhile shares the answer.
 func (db *DB) lookUp(ctx context.Context, hash tokenHash) <-chan singleflight.Result {
 	return db.lookUps.DoChan(string(hash[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.pool.wait+lookUpTimeout)
 		defer cancel()
 		ctx, end := db.pool.watch(context.WithValue(ctx, watchedKey{}, &watched{}))
 		defer end()
@@ -183,8 +183,8 @@ func (db *DB) lookUp(ctx context.Context, hash tokenHash) <-chan singleflight.Re
 	})
 }
 
-// await waits for the answer to a look-up as for a connection. It returns UNAUTHENTICATED where the token is unknown.
-func (db *DB) await(ctx context.Context, answer <-chan singleflight.Result) (cachedToken, error) {
+// awaitToken waits for the answer to a look-up as for a connection. It returns UNAUTHENTICATED where the token is unknown.
+func (db *DB) awaitToken(ctx context.Context, answer <-chan singleflight.Result) (cachedToken, error) {
 	if w := watchedBy(ctx); w != nil {
 		w.queue.enter()
 		defer w.queue.leave()

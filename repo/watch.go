@@ -95,9 +95,9 @@ func (p *pool) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	}
 }
 
-// questionTime is how long the database has to answer the question whether it does, a connection to ask on included. It
-// is longer than anybody waits for the answer: to give the question up would give the connection up, and where the
-// database is slow, that of each next question would not be there in time either.
+// questionTime is how long the database has at least to answer the question whether it does, a connection to ask on
+// included. It is longer than anybody waits for the answer: to give the question up would give the connection up, and
+// where the database is slow, that of each next question would not be there in time either.
 const questionTime = 2 * time.Second
 
 var errSilent = errors.New("the database does not answer")
@@ -106,7 +106,7 @@ var errSilent = errors.New("the database does not answer")
 // before there is an answer shares it.
 func (p *pool) alive(within time.Duration) error {
 	answer := p.asking.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), questionTime)
+		ctx, cancel := context.WithTimeout(context.Background(), max(questionTime, p.wait))
 		defer cancel()
 		err := p.pulse.Ping(ctx)
 		var refusal *pgconn.PgError
