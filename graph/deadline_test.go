@@ -4,11 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,14 +158,14 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 func TestASilentDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	address := repotest.URL(t)
-	p := newProxy(t, address)
-	a := newAPIAt(t, p.url, func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	p := repotest.NewProxy(t, address)
+	a := newAPIAt(t, p.URL, func(cfg *graph.Config) { cfg.Timeout = time.Hour })
 	unknown := map[string]string{"Authorization": "Bearer " + a.otherToken(t)}
 	h := hold(t, address)
 	underWay := make(chan answer, 1)
 	go func() { underWay <- a.send(t, request{body: readCustomers}) }()
 	h.waits(t, 1)
-	p.silence()
+	p.Delay(t, time.Hour, time.Hour)
 	const query = `{"query":"{ store { name } }"}`
 	for _, ask := range []func() answer{
 		func() answer { return a.send(t, request{body: query}) },
@@ -210,9 +206,9 @@ func TestASlowStatementIsNotASilentDatabase(t *testing.T) {
 // are connections: who is refused for that must not make the others' database look silent.
 func TestASlowDatabaseIsNotASilentOne(t *testing.T) {
 	t.Parallel()
-	p := newProxy(t, repotest.URL(t))
-	a := newAPIAt(t, p.url+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
-	p.delay.Store(int64(350 * time.Millisecond))
+	p := repotest.NewProxy(t, repotest.URL(t))
+	a := newAPIAt(t, p.URL+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	p.Delay(t, 0, 350*time.Millisecond)
 	var clients sync.WaitGroup
 	var answered atomic.Int64
 	for range 4 {
@@ -235,75 +231,10 @@ func TestASlowDatabaseIsNotASilentOne(t *testing.T) {
 // takes seconds, and so does the question whether the database answers.
 func TestHowSlowADatabaseMayBeIsASetting(t *testing.T) {
 	t.Parallel()
-	p := newProxy(t, repotest.URL(t))
-	a := newAPIAt(t, p.url+"&pool_max_wait=8s&connect_timeout=30", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
-	p.delay.Store(int64(1200 * time.Millisecond))
+	p := repotest.NewProxy(t, repotest.URL(t))
+	a := newAPIAt(t, p.URL+"&pool_max_wait=8s&connect_timeout=30", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	p.Delay(t, 0, 1200*time.Millisecond)
 	if got := a.send(t, request{body: readCustomers}); got.status != http.StatusOK {
 		t.Errorf("%d %s", got.status, got.body)
-	}
-}
-
-// proxy stands before a database until it falls silent.
-type proxy struct {
-	url     string
-	silent  context.Context // done: nothing passes any more, and nothing closes
-	silence context.CancelFunc
-	delay   atomic.Int64 // nanoseconds for which whatever the database says is held back
-}
-
-func newProxy(t *testing.T, address string) *proxy {
-	t.Helper()
-	behind, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := behind.Query()
-	socket := fmt.Sprintf("%s/.s.PGSQL.%s", query.Get("host"), query.Get("port"))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	query.Set("host", "127.0.0.1")
-	query.Set("port", port)
-	behind.RawQuery = query.Encode()
-	p := &proxy{url: behind.String()}
-	p.silent, p.silence = context.WithCancel(context.Background())
-	t.Cleanup(func() {
-		listener.Close()
-		p.silence()
-	})
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { conn.Close() })
-			server, err := net.Dial("unix", socket)
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { server.Close() })
-			go p.pass(conn, server, func() int64 { return 0 })
-			go p.pass(server, conn, p.delay.Load)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) pass(from io.Reader, to io.WriteCloser, delay func() int64) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		select {
-		case <-p.silent.Done():
-			return
-		case <-time.After(time.Duration(delay())):
-		}
-		if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
-			to.Close()
-			return
-		}
 	}
 }

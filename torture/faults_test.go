@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"akin/repo/repotest"
 )
 
 // recovery is how soon Akin serves again once the database does.
@@ -20,7 +22,7 @@ const recovery = 5 * time.Second
 // world is two Akins on one PostgreSQL, through a proxy, under load.
 type world struct {
 	postgres *postgres
-	proxy    *proxy
+	proxy    *repotest.Proxy
 	akins    []*akin
 	load     *load
 }
@@ -28,8 +30,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{postgres: startPostgres(t, map[string]string{"max_wal_size": "64MB", "min_wal_size": "32MB"})}
-	w.proxy = startProxy(t, w.postgres.socket(t))
-	url := "postgres://akin@" + w.proxy.listener.Addr().String() + "/akin?sslmode=disable&pool_max_conns=6"
+	w.proxy = repotest.NewProxy(t, w.postgres.url)
+	url := w.proxy.URL + "&pool_max_conns=6"
 	token := newToken(t, url, "shop")
 	w.akins = []*akin{startAkin(t, url), startAkin(t, url)}
 	for _, a := range w.akins {
@@ -178,7 +180,8 @@ func killOne(t *testing.T, w *world) {
 
 func cutConnections(t *testing.T, w *world) {
 	t.Helper()
-	for aim := w.proxy.cut() + longer(60, 400); w.proxy.cut() < aim; {
+	for range longer(15, 100) {
+		w.proxy.Cut(t)
 		w.acks(t, 5)
 	}
 }
@@ -198,15 +201,13 @@ func exhaustPools(t *testing.T, w *world) {
 
 func slowDatabase(t *testing.T, w *world) {
 	t.Helper()
-	w.proxy.delay.Store(int64(300 * time.Millisecond))
-	defer w.proxy.delay.Store(0)
+	defer w.proxy.Delay(t, 300*time.Millisecond, 0)()
 	w.acks(t, longer[int64](50, 500))
 }
 
 func hangDatabase(t *testing.T, w *world) {
 	t.Helper()
-	w.proxy.flow.Lock()
-	defer w.proxy.flow.Unlock()
+	defer w.proxy.Delay(t, time.Hour, time.Hour)()
 	w.refuses(t, longer[int64](12, 100))
 }
 
