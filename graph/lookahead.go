@@ -308,6 +308,14 @@ func owners[T any](
 		if field.Name != "customer" {
 			continue
 		}
+		if l.knownByID(field.Selections) {
+			for _, row := range rows {
+				if id, customer := owner(row); *customer == nil {
+					*customer = &model.Customer{ID: id}
+				}
+			}
+			continue
+		}
 		ids := map[uuid.UUID]bool{} // and whether the customer is yet to be read
 		for _, row := range rows {
 			id, _ := owner(row)
@@ -332,6 +340,14 @@ func owners[T any](
 		}
 	}
 	return nil
+}
+
+// knownByID reports whether a selection asks for no more of a customer than the ID, which each of its rows has too. That is
+// what a synchronization asks for after an upsert, and it takes no statement.
+func (l *lookahead) knownByID(selections ast.SelectionSet) bool {
+	return !slices.ContainsFunc(l.fields(selections, "Customer"), func(field graphql.CollectedField) bool {
+		return field.Name != "id" && field.Name != "__typename"
+	})
 }
 
 // connection returns the selections of a connection's objects, below nodes and below edges, and whether it asks for

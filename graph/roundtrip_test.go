@@ -152,12 +152,22 @@ func TestRoundTrips(t *testing.T) {
 			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "2", email: "new@example.com"}) {
 				customerLink customerIdentity { customer { identities { nodes { id } } } } } }`, nil, 3,
 		},
+		{
+			"an upsert with the ID of its customer",
+			`mutation { upsertCustomerIdentity(input: {platform: "x", platformCustomerId: "2", email: "new@example.com"}) {
+				customerIdentity { customer { __typename id } } } }`, nil, 1,
+		},
+		{
+			"a page of 50 identities with their customers, of which one asks for no more than the ID",
+			`{ customerIdentities(first: 50) { nodes { a: customer { id } b: customer { id email } c: customer { ...i } } } }
+			fragment i on Node { id }`, nil, 2,
+		},
 		{"a batch of 200", batch, map[string]any{"inputs": inputs}, 1},
 		{
-			"a batch of 200 with their customers",
+			"a batch of 200 with the IDs of their customers",
 			`mutation ($inputs: [UpsertCustomerIdentityInput!]!) { upsertCustomerIdentities(inputs: $inputs) { results { customerIdentity { customer { id } } } } }`,
 			map[string]any{"inputs": inputs},
-			2,
+			1,
 		},
 		{
 			"an upsert that creates a customer",
@@ -205,6 +215,34 @@ func TestRoundTrips(t *testing.T) {
 		a.must(t, nil, test.query, test.variables)
 		if got := statements.n.Load() - before; got != test.want {
 			t.Errorf("%s took %d statements, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// TestACustomerOfWhomOnlyTheIDIsAskedIsTheSame asks for one customer in several ways at once, some of which need no more
+// than its ID, in either order.
+func TestACustomerOfWhomOnlyTheIDIsAskedIsTheSame(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	type customer struct {
+		Typename, ID, Email string
+		Identities          struct {
+			Nodes []struct{ Customer struct{ ID string } }
+		}
+	}
+	const id, all = `%s: customer { typename: __typename id } `, `%s: customer { typename: __typename id email identities { nodes { customer { id } } } } `
+	for _, selection := range []string{fmt.Sprintf(id+all, "bare", "whole"), fmt.Sprintf(all+id, "whole", "bare")} {
+		var got struct {
+			UpsertCustomerIdentity struct {
+				CustomerIdentity struct{ Bare, Whole customer }
+			}
+		}
+		a.must(t, &got, `mutation { upsertCustomerIdentity(input: {platform: "shop", platformCustomerId: "1", email: "jane@doe.com"}) {
+			customerIdentity { `+selection+`} } }`, nil)
+		bare, whole := got.UpsertCustomerIdentity.CustomerIdentity.Bare, got.UpsertCustomerIdentity.CustomerIdentity.Whole
+		if bare.Typename != "Customer" || bare.ID == "" || bare.ID != whole.ID || whole.Email != "jane@doe.com" ||
+			len(whole.Identities.Nodes) != 1 || whole.Identities.Nodes[0].Customer.ID != bare.ID {
+			t.Errorf("%+v", got)
 		}
 	}
 }
