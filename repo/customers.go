@@ -75,7 +75,11 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 	var p params
 	query := s.selectCustomers(&p, filter)
 	if filter.Search != nil {
-		query.Where("c.id = ANY (ARRAY(?))", s.find(&p, *filter.Search))
+		needle, err := s.sample(ctx, *filter.Search)
+		if err != nil {
+			return 0, err
+		}
+		query.Where("c.id = ANY (ARRAY(?))", s.find(&p, needle))
 	}
 	return s.count(ctx, query, p)
 }

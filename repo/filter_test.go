@@ -1,8 +1,11 @@
 package repo_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -365,5 +368,59 @@ func TestNodes(t *testing.T) {
 	}
 	if nodes, err := store.Nodes(t.Context(), nil); err != nil || len(nodes) != 0 {
 		t.Errorf("no IDs: %v, %v", nodes, err)
+	}
+}
+
+// TestSearchForWhatIsPartlyCommon looks for fragments that are rare in all, of parts that most rows have: what an index is not
+// asked for then must be looked for all the same.
+func TestSearchForWhatIsPartlyCommon(t *testing.T) {
+	t.Parallel()
+	db := repotest.New(t)
+	store, _ := repotest.NewStore(t, db, "store")
+	const customers, batch = 750, 250
+	searched := map[uuid.UUID][]string{}
+	var ids []uuid.UUID // newest first
+	for from := 0; from < customers; from += batch {
+		var inputs []*model.UpsertCustomerIdentityInput
+		for i := from; i < from+batch; i++ {
+			email := fmt.Sprintf("%s%03d@%s%[2]d.example", []string{"jane.50%", "иван_", "zoë+", "王小明"}[i%4], i, []string{"gmail", "corp-mail"}[i/4%2])
+			inputs = append(inputs, &model.UpsertCustomerIdentityInput{Platform: "shop", PlatformCustomerID: fmt.Sprintf(`gid://Shop\%d`, i*i), Email: email})
+		}
+		created, err := store.UpsertCustomerIdentities(t.Context(), inputs, model.KeepValid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, result := range created.Results {
+			if result.CustomerIdentity == nil {
+				t.Fatalf("%+v", result.UserErrors)
+			}
+			id := result.CustomerIdentity.CustomerID
+			ids = append(ids, id)
+			searched[id] = []string{strings.ToLower(inputs[i].PlatformCustomerID), inputs[i].Email}
+		}
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(b[:], a[:]) })
+	twoLetters, random := regexp.MustCompile(`[\pL\pN].*[\pL\pN]`), rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		texts := searched[ids[random.IntN(customers)]]
+		text := []rune(texts[random.IntN(len(texts))])
+		from := random.IntN(len(text) - 2)
+		fragment := string(text[from : from+3+random.IntN(len(text)-from-2)])
+		if !twoLetters.MatchString(fragment) {
+			continue // the search refuses it
+		}
+		want := slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool {
+			return !slices.ContainsFunc(searched[id], func(text string) bool { return strings.Contains(text, fragment) })
+		})
+		page, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{First: ptr(100)})
+		if err != nil {
+			t.Fatalf("%q: %v", fragment, err)
+		}
+		if got, _, _ := read(page.Connection, customerID); !slices.Equal(got, want[:min(len(want), 100)]) {
+			t.Errorf("%q finds %d, want %d", fragment, len(got), len(want))
+		}
+		if n, err := store.CountCustomers(t.Context(), page.Filter); err != nil || n != len(want) {
+			t.Errorf("%q: counted %d of %d, %v", fragment, n, len(want), err)
+		}
 	}
 }

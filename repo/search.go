@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -19,13 +21,80 @@ func (p *params) pattern(fragment string) bun.Safe {
 	return "search_fold(" + p.add("%"+likeEscaper.Replace(fragment)+"%") + ")"
 }
 
-// find selects the IDs of the customers that have the fragment themselves or in an identity, some of them repeatedly.
-func (s *Store) find(p *params, fragment string) *bun.SelectQuery {
-	pattern := p.pattern(fragment)
-	identities := s.selectIdentities(p, &model.CustomerIdentityFilter{}).ExcludeColumn("*").Column("i.customer_id").
-		Where("i.search_text LIKE ?", pattern)
-	return s.selectCustomers(p, &model.CustomerFilter{}).ExcludeColumn("*").Column("c.id").
-		Where("c.search_text LIKE ?", pattern).UnionAll(identities)
+// needle is a fragment as the indexes are asked for it.
+type needle struct {
+	fragment string // folded
+	// What the search_text of a customer, and of an identity, must be LIKE.
+	customers, identities string
+}
+
+// An index of trigrams reads all that it has of each trigram of a pattern. For "taylor@gmail" that is every row, to find the
+// few of which "taylor" tells, so the pattern leaves out what is common: a trigram that more than a commonShare-th of the
+// sampleSize newest rows have. (For a fragment of one row in a hundred of 200,000 the index took 0.4 ms instead of 30 to
+// 50.) A sample that is smaller tells too little.
+const (
+	sampleSize  = 300
+	commonShare = 30
+)
+
+// selectSample counts for each three characters of a fragment how many of the store's newest rows have them.
+var selectSample = fmt.Sprintf(`WITH sought AS (SELECT search_fold($2) AS fragment),
+part AS (SELECT at, substr(fragment, at, 3) AS text FROM sought, generate_series(1, char_length(fragment) - 2) AS at),
+c AS MATERIALIZED (SELECT search_text FROM customers WHERE store_id = (SELECT $1::uuid) ORDER BY id DESC LIMIT %d),
+i AS MATERIALIZED (SELECT search_text FROM customer_identities WHERE store_id = (SELECT $1::uuid) ORDER BY id DESC LIMIT %[1]d)
+SELECT fragment, (SELECT count(*) FROM c), (SELECT count(*) FROM i),
+	ARRAY(SELECT (SELECT count(*) FROM c WHERE strpos(search_text, text) > 0) FROM part ORDER BY at),
+	ARRAY(SELECT (SELECT count(*) FROM i WHERE strpos(search_text, text) > 0) FROM part ORDER BY at)
+FROM sought`, sampleSize)
+
+// sample asks the newest rows of the store how common the parts of a fragment are.
+func (s *Store) sample(ctx context.Context, fragment string) (needle, error) {
+	var folded []string
+	var customers, identities []int
+	var inCustomers, inIdentities [][]int
+	err := s.read(ctx, selectSample, []any{s.id, fragment}, &folded, &customers, &identities, &inCustomers, &inIdentities)
+	if err != nil {
+		return needle{}, err
+	}
+	return needle{folded[0], rare(folded[0], inCustomers[0], customers[0]), rare(folded[0], inIdentities[0], identities[0])}, nil
+}
+
+// indexed matches what has a trigram to look up; for a pattern without any, all of an index is read.
+var indexed = regexp.MustCompile(`[\pL\pN]{3}|[\pL\pN]{2}[^\x00\pL\pN]|[^\x00\pL\pN][\pL\pN]{2}`)
+
+// rare returns a pattern that everything with the fragment is LIKE, made of those of its parts that are rare: counts has for
+// each three characters, from each place on, in how many rows of a sample they are.
+func rare(fragment string, counts []int, of int) string {
+	characters, kept := []rune(fragment), map[int]bool{}
+	for at, n := range counts {
+		if n*commonShare <= of {
+			kept[at], kept[at+1], kept[at+2] = true, true, true
+		}
+	}
+	for at := range characters {
+		if !kept[at] {
+			characters[at] = 0 // which is in no fragment
+		}
+	}
+	parts := strings.Join(strings.FieldsFunc(string(characters), func(r rune) bool { return r == 0 }), "\x00")
+	if of < sampleSize || !indexed.MatchString(parts) {
+		parts = fragment
+	}
+	return "%" + strings.ReplaceAll(likeEscaper.Replace(parts), "\x00", "%") + "%"
+}
+
+// find selects the IDs of the customers that have the fragment themselves or in an identity, some of them repeatedly. The
+// store is asked for in a way in which no index answers, for it is asked of few rows: those that the index of the search
+// has found.
+func (s *Store) find(p *params, n needle) *bun.SelectQuery {
+	p.planAnew = true
+	store, fragment := p.addHidden(s.id), p.add(n.fragment)
+	where := func(query *bun.SelectQuery, pattern string) *bun.SelectQuery {
+		return query.Where("?TableAlias.search_text LIKE ?", p.add(pattern)).Where("strpos(?TableAlias.search_text, ?) > 0", fragment).
+			Where("?TableAlias.store_id IS NOT DISTINCT FROM ?", store)
+	}
+	return where(s.db.NewSelect().Model((*model.Customer)(nil)).Column("c.id"), n.customers).
+		UnionAll(where(s.db.NewSelect().Model((*model.CustomerIdentity)(nil)).Column("i.customer_id"), n.identities))
 }
 
 // How far a walk in the order of a page goes before the index is asked. On 1,000,000 customers one past 1,000 takes 2 to
@@ -42,17 +111,6 @@ const (
 // The list is of the rows that meet the rest of the filter.
 func (s *Store) sought(l list[model.Customer], f, rest *model.CustomerFilter) list[model.Customer] {
 	rows, narrow := l.query, !reflect.ValueOf(*rest).IsZero()
-	l.query = func(p *params, page model.Page) *bun.SelectQuery {
-		query := rows(p, page)
-		if f.Search == nil {
-			tagged := s.selectCustomers(p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
-			return query.Where("c.id = ANY (ARRAY(?))", tagged)
-		}
-		if len(f.Tags) > 0 {
-			whereTags(query, p, f.Tags)
-		}
-		return query.Where("c.id = ANY (ARRAY(?))", s.find(p, *f.Search))
-	}
 	walk := func(p *params, page model.Page, n int) (*bun.SelectQuery, error) {
 		way := page
 		way.Size = n
@@ -93,6 +151,23 @@ func (s *Store) sought(l list[model.Customer], f, rest *model.CustomerFilter) li
 			}
 			query, err = walk(p, page, longWalk)
 			return query, all, err
+		},
+		func(ctx context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
+			query := rows(p, page)
+			if f.Search == nil {
+				tagged := s.selectCustomers(p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
+				query.Where("c.id = ANY (ARRAY(?))", tagged)
+				return query, true, l.order.page(query, p, l.direction, page)
+			}
+			if len(f.Tags) > 0 {
+				whereTags(query, p, f.Tags)
+			}
+			needle, err := s.sample(ctx, *f.Search)
+			if err != nil {
+				return nil, false, err
+			}
+			query.Where("c.id = ANY (ARRAY(?))", s.find(p, needle))
+			return query, true, l.order.page(query, p, l.direction, page)
 		},
 	}
 	return l
