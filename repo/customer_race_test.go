@@ -231,6 +231,52 @@ func TestOneWriterOfAVersion(t *testing.T) {
 	checkDeadlocks(t, url)
 }
 
+// TestPropertiesMergedAtOnceKeepTheirLimits has two clients, of whom each keeps the limits and both together do not, find the
+// same customer before either has written.
+func TestPropertiesMergedAtOnceKeepTheirLimits(t *testing.T) {
+	t.Parallel()
+	for name, property := range map[string]func(client int) string{
+		"keys": func(client int) string {
+			members := make([]string, 60)
+			for i := range members {
+				members[i] = fmt.Sprintf(`"k%d_%d": 1`, client, i)
+			}
+			return "{" + strings.Join(members, ", ") + "}"
+		},
+		"bytes": func(client int) string { return fmt.Sprintf(`{"k%d": %q}`, client, strings.Repeat("x", 9000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := repotest.URL(t)
+			store, _ := repotest.NewStore(t, open(t, url+"&pool_max_wait=30s", nil), "store")
+			upserted(t, store, model.OutcomeCreated, byExternalID("C"))
+			holder, watcher := connect(t, url), connect(t, url)
+			run(t, holder, "BEGIN")
+			run(t, holder, "SELECT FROM customers FOR UPDATE")
+			told := make(chan string, 2)
+			var clients sync.WaitGroup
+			for client := range 2 {
+				clients.Go(func() {
+					payload, err := store.UpsertCustomer(t.Context(), *change(byExternalID("C"), func(in *model.UpsertCustomerInput) {
+						in.Properties = props(property(client))
+					}))
+					if err != nil {
+						told <- err.Error()
+						return
+					}
+					told <- customerAnswer{client, nil, payload}.told()
+				})
+			}
+			awaitLocks(t, watcher, 2)
+			run(t, holder, "COMMIT")
+			clients.Wait()
+			if got := []string{<-told, <-told}; !slices.Contains(got, "UPDATED") || !slices.Contains(got, "TOO_LONG") {
+				t.Errorf("they hear %v", got)
+			}
+		})
+	}
+}
+
 // TestCustomersRaceForAKey has two customers reach for the same free keys: for the externalId of a name and its email.
 func TestCustomersRaceForAKey(t *testing.T) {
 	t.Parallel()

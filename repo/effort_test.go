@@ -3,7 +3,6 @@ package repo_test
 import (
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -66,13 +65,7 @@ func TestEffortCountsRetries(t *testing.T) {
 		_, err := store.UpsertCustomerIdentity(ctx, model.UpsertCustomerIdentityInput{Platform: "shopify", PlatformCustomerID: "1", Email: "jane@doe.com"})
 		failed <- err
 	}()
-	watcher := connect(t, url)
-	for deadline := time.Now().Add(10 * time.Second); !one[bool](t, watcher,
-		`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`); {
-		if time.Now().After(deadline) {
-			t.Fatal("the upsert does not wait")
-		}
-	}
+	awaitLocks(t, connect(t, url), 1)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}

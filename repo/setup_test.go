@@ -3,6 +3,7 @@ package repo_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -56,5 +57,16 @@ func run(t testing.TB, conn *pgx.Conn, statement string, args ...any) {
 	t.Helper()
 	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// awaitLocks waits until so many connections to the database wait for locks.
+func awaitLocks(t *testing.T, watcher *pgx.Conn, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); one[int](t, watcher,
+		`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) < n; {
+		if time.Now().After(deadline) {
+			t.Fatal("too few wait for a lock")
+		}
 	}
 }

@@ -23,9 +23,10 @@ const customerColumns = `store_id, id, ` + mutableColumns + `, version, created_
 // upsertCustomers creates or updates the customers that a set of changes names.
 //
 // found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
-// since then ends in no row (another version, nothing left to change) or in a failed statement (a key taken meanwhile),
-// and the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two
-// changes at once neither is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
+// since then ends in no row (another version, nothing left to change, properties beyond their limits, which are
+// model.MaxProperties and model.MaxPropertiesSize) or in a failed statement (a key taken meanwhile), and the caller runs
+// it again. What a change leaves alone stays as the row has it when it is written, so that of two changes at once neither
+// is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
 //
 // $1 store, $2 to $11 the columns of input as arrays.
 const upsertCustomers = `
@@ -91,6 +92,8 @@ WITH input AS MATERIALIZED (
     WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
         AND fault IS NULL AND (if_version IS NULL OR if_version = version)
         AND customers IS DISTINCT FROM customer_changed(customers, change)
+        AND (NOT change ? 'properties' OR octet_length((customer_changed(customers, change)).properties::text) <= 16384
+            AND (SELECT count(*) FROM jsonb_object_keys((customer_changed(customers, change)).properties)) <= 100)
     RETURNING position, ` + customerColumns + `
 )
 SELECT position, 'CREATED' AS outcome, NULL AS fault, NULL AS field, NULL::uuid AS conflicting_id, ins.*
