@@ -122,7 +122,7 @@ func TestARequestPastItsTimeEndsItsStatement(t *testing.T) {
 }
 
 // TestABusyPoolIsNotQueuedForWithoutEnd holds the only connection, and asks with a token that is known and with one
-// that has to be looked up.
+// that has to be looked up. The server is ready all the same: sent elsewhere, its requests would find no other database.
 func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 	t.Parallel()
 	address := repotest.URL(t)
@@ -143,6 +143,9 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 		if got.header.Get("Retry-After") != "1" {
 			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
 		}
+	}
+	if got := a.send(t, request{method: http.MethodGet, path: "/readyz"}); got.status != http.StatusOK {
+		t.Errorf("the server is not ready: %d %s", got.status, got.body)
 	}
 	h.let()
 	if got := <-first; got.status != http.StatusOK {

@@ -66,9 +66,10 @@ func (db *DB) Close() error {
 	return err
 }
 
-// Ping returns UNAVAILABLE unless the database answers.
+// Ping returns UNAVAILABLE unless the database answers. It asks on a connection apart from the pool's: that all of those are
+// busy does not mean that the database is gone.
 func (db *DB) Ping(ctx context.Context) error {
-	return asModelError(db.bun.PingContext(ctx))
+	return asModelError(db.pool.pulse.Ping(ctx))
 }
 
 // Store returns the part of the database that belongs to the store with this ID.
