@@ -103,7 +103,7 @@ func (w *watched) scrape(t *testing.T) string {
 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	w := watch(t)
+	w := watch(t, "--origins", "https://admin.example")
 	const upsert = `mutation Upsert { upsertCustomerIdentity(input: {platform: "shopify", platformCustomerId: "1", email: %q}) { outcome userErrors { code } } }`
 	for _, email := range []string{"jane@doe.com", "jane@doe.com", "nonsense"} {
 		if status, body := w.post(t, w.token, fmt.Sprintf(upsert, email)); status != http.StatusOK {
@@ -116,6 +116,15 @@ func TestMetrics(t *testing.T) {
 	w.post(t, w.token, `{ customers(first: 1000) { nodes { id } } }`)
 	w.post(t, "akin_typo", `{ store { name } }`)
 	w.get(t, "/healthz") // which is not counted
+	preflight, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, w.url+"/graphql", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preflight.Header.Set("Origin", "https://admin.example")
+	preflight.Header.Set("Access-Control-Request-Method", http.MethodPost)
+	if status, body := send(t, preflight); status != http.StatusNoContent { // nor is a browser's question whether it may ask
+		t.Errorf("a preflight: %d %s", status, body)
+	}
 	if status, _ := w.get(t, "/metrics"); status != http.StatusNotFound {
 		t.Errorf("/metrics beside the API answers %d, want 404", status)
 	}
@@ -148,6 +157,9 @@ func TestMetrics(t *testing.T) {
 		if !regexp.MustCompile(pattern).MatchString(metrics) {
 			t.Errorf("no %s in\n%s", pattern, metrics)
 		}
+	}
+	if strings.Contains(metrics, `field="none",kind="none",outcome="OK"`) {
+		t.Error("what is no request to GraphQL is counted")
 	}
 	if strings.Contains(metrics, "NameOfAClient") || strings.Contains(metrics, "shop") {
 		t.Error("the metrics have labels of a client's")
