@@ -138,6 +138,7 @@ func (w *watched) atReplica(ctx context.Context, r *replica) bool {
 		return false
 	}
 	w.decide.Do(func() {
+		w.decided.Store(true)
 		if r.caughtUp(ctx) {
 			r.requests.WithLabelValues("served").Inc()
 			return

@@ -63,6 +63,9 @@ func (s *Store) whereSettled(ctx context.Context, query *bun.SelectQuery, p *par
 	if err != nil {
 		return err
 	}
+	if w := watchedBy(ctx); w != nil && w.decided.Load() {
+		w.atPrimary.Store(true) // what the replica was known to have by then may lack what is settled by now
+	}
 	query.Where("?TableAlias.updated_at < ?", p.add(before))
 	return nil
 }

@@ -22,6 +22,7 @@ type watched struct {
 	queue queue
 
 	decide    sync.Once
+	decided   atomic.Bool // or being decided, whether to read from the replica
 	atPrimary atomic.Bool
 }
 
