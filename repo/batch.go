@@ -55,6 +55,9 @@ func writeBatch[I, W any, P model.UpsertPayload](
 		k.reject(batch.Results)
 		return batch, nil
 	}
+	if len(pending) == 0 {
+		return batch, nil
+	}
 	err := withRetries(ctx, func(ctx context.Context) (err error) {
 		if policy == model.RejectAll {
 			return s.writer(ctx).transaction(ctx, func(tx pgx.Tx) error {

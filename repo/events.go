@@ -124,9 +124,6 @@ type upsertedEvent struct {
 
 // upsertEvents runs the statement for the requests.
 func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRequest) ([]*eventRequest, error) {
-	if len(requests) == 0 {
-		return nil, nil
-	}
 	n := len(requests)
 	var (
 		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)

@@ -210,9 +210,6 @@ func (s *Store) upsertIdentity(ctx context.Context, q querier, requests []*ident
 
 // upsertIdentities runs upsertMany for the requests.
 func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*identityRequest) ([]*identityRequest, error) {
-	if len(requests) == 0 {
-		return nil, nil
-	}
 	n := len(requests)
 	// IDs as plain arrays: pgx would turn each uuid.UUID into a text and back (measured: 15 to 25 % of our CPU time).
 	var (

@@ -159,9 +159,6 @@ type upsertedCustomer struct {
 
 // upsertCustomers runs the statement for the requests.
 func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*customerRequest) ([]*customerRequest, error) {
-	if len(requests) == 0 {
-		return nil, nil
-	}
 	n := len(requests)
 	var (
 		changes, creations                          = make([]string, n), make([]string, n)
