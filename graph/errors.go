@@ -61,7 +61,7 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		at = gqlerror.Wrap(err)
 	}
 	shown := &gqlerror.Error{Path: at.Path, Locations: at.Locations}
-	argument := ""
+	argument, _ := at.Extensions["field"].(string) // see values
 	if isVariable(at) {
 		shown.Path = nil // it is none in the answer
 	} else if field := graphql.GetFieldContext(ctx); field != nil && argumentsUnread(field) {

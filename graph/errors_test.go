@@ -56,7 +56,7 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			"first as text",
 			page,
 			variables{"first": "5"},
-			200, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "first",
+			400, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "$first",
 		},
 		{
 			"first of zero",
@@ -76,7 +76,7 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			variables{"first": 101},
 			200, "BAD_USER_INPUT", "first must be 1 to 100", "first",
 		},
-		{"last above 100", page, variables{"last": 1 << 40}, 200, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "last"},
+		{"last above 100", page, variables{"last": 1 << 40}, 400, "BAD_USER_INPUT", "an Int must be a whole number of 32 bits", "$last"},
 		{
 			"first beyond any number",
 			"{ customers(first: 99999999999999999999) { nodes { id } } }", nil, 400, "GRAPHQL_VALIDATION_FAILED", "32-bit", "",
@@ -87,19 +87,19 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			variables{"after": "nonsense"},
 			200, "BAD_USER_INPUT", "after must be a cursor", "after",
 		},
-		{"a malformed ID", byID, variables{"id": "nonsense"}, 200, "BAD_USER_INPUT", "an ID must be a UUID", "id"},
-		{"a number for an ID", byID, variables{"id": 7}, 200, "BAD_USER_INPUT", "an ID must be a UUID", "id"},
+		{"a malformed ID", byID, variables{"id": "nonsense"}, 400, "BAD_USER_INPUT", "an ID must be a UUID", "$id"},
+		{"a number for an ID", byID, variables{"id": 7}, 400, "BAD_USER_INPUT", "an ID must be a UUID", "$id"},
 		{
 			"a malformed ID in a list",
 			"query ($ids: [ID!]!) { nodes(ids: $ids) { id } }",
 			variables{"ids": []string{unknownID, "x"}},
-			200, "BAD_USER_INPUT", "an ID must be a UUID", "ids[1]",
+			400, "BAD_USER_INPUT", "an ID must be a UUID", "$ids[1]",
 		},
 		{
 			"a malformed ID in a key",
 			byKey,
 			variables{"by": variables{"id": "x"}},
-			200, "BAD_USER_INPUT", "an ID must be a UUID", "by.id",
+			400, "BAD_USER_INPUT", "an ID must be a UUID", "$by.id",
 		},
 		{
 			"more than 100 IDs",
@@ -275,5 +275,54 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	a.log.line(t, "request")
 	if n := strings.Count(a.log.String(), "42P01"); n != 1 {
 		t.Errorf("the cause is logged %d times", n)
+	}
+}
+
+// TestNothingRunsBehindABadValue sends mutations of which the second cannot be read: the first must not be written, for the
+// answer has no data to tell of it.
+func TestNothingRunsBehindABadValue(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const first = `a: upsertCustomerIdentity(input: {platform: "shop", platformCustomerId: "1", email: "jane@doe.com"}) { outcome } `
+	const event = `upsertCustomerEvent(input: {customer: {email: "jane@doe.com"}, source: "s", type: "t", eventId: "1", `
+	for name, test := range map[string]struct {
+		document  string
+		variables map[string]any
+		field     string
+	}{
+		"an instant in a variable": {
+			`mutation ($at: DateTime) { ` + first + event + `occurredAt: $at}) { outcome } }`, map[string]any{"at": "yesterday"}, "$at",
+		},
+		"an instant in an input": {
+			`mutation ($in: UpsertCustomerEventInput!) { ` + first + `upsertCustomerEvent(input: $in) { outcome } }`,
+			map[string]any{"in": map[string]any{"customer": map[string]any{"email": "jane@doe.com"}, "source": "s", "type": "t", "eventId": "1", "occurredAt": 7}},
+			"$in.occurredAt",
+		},
+		"an instant in the document": {`mutation { ` + first + event + `occurredAt: "yesterday"}) { outcome } }`, nil, "input.occurredAt"},
+		"properties in a fragment":   {`mutation { ` + first + `...f } fragment f on Mutation { ` + event + `properties: [1]}) { outcome } }`, nil, "input.properties"},
+		"an ID in a list": {
+			`mutation ($id: ID!) { ` + first + `upsertCustomers(inputs: [{by: {email: "a@b.c"}}, {by: {id: $id}}]) { createdCount } }`,
+			map[string]any{"id": "7"},
+			"$id",
+		},
+		"a whole number": {
+			`mutation ($v: Int) { ` + first + `upsertCustomer(input: {by: {email: "a@b.c"}, ifVersion: $v}) { outcome } }`,
+			map[string]any{"v": "1"},
+			"$v",
+		},
+		"a null for what has a default": {
+			`mutation ($e: BatchErrorPolicy) { ` + first + `upsertCustomers(inputs: [{by: {email: "a@b.c"}}], onError: $e) { createdCount } }`,
+			map[string]any{"e": nil},
+			"onError",
+		},
+	} {
+		got := a.query(t, test.document, test.variables)
+		got.check(t, http.StatusBadRequest, "BAD_USER_INPUT", "must")
+		if got.Errors[0].Extensions.Field != test.field || strings.Contains(got.body, `"data"`) {
+			t.Errorf("%s: %s", name, got.body)
+		}
+	}
+	if got := a.query(t, `{ customers { nodes { id } } }`, nil); !strings.Contains(got.body, `"nodes":[]`) {
+		t.Errorf("a refused mutation has written: %s", got.body)
 	}
 }

@@ -13,49 +13,92 @@ import (
 	"akin/model"
 )
 
-// enumVariables is the extension of gqlgen that takes a variable for an enum value only if it is one, to the letter.
-// gqlparser does not mind the case, and what it lets pass would be none of the values that resolvers know.
-type enumVariables struct {
-	names bool // tells the values that there are
+// values is the extension of gqlgen that reads values before anything runs, as GraphQL demands: gqlgen reads a scalar of
+// ours, or an enum, when its field's turn has come. By then a mutation before it in the document would have been
+// written, behind an answer without data.
+type values struct {
+	names bool // tells those that an enum has
 }
 
 // ExtensionName is part of graphql.HandlerExtension.
-func (enumVariables) ExtensionName() string { return "EnumVariables" }
+func (values) ExtensionName() string { return "Values" }
 
 // Validate is part of graphql.HandlerExtension.
-func (enumVariables) Validate(graphql.ExecutableSchema) error { return nil }
+func (values) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationContext checks the operation's variables.
-func (e enumVariables) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+// MutateOperationContext checks the operation's variables and, of a mutation, the arguments that its fields have then.
+func (v values) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	for _, variable := range operation.Operation.VariableDefinitions {
-		if err := checkEnums(variable.Type, operation.Variables[variable.Variable], variable.Variable, e.names); err != nil {
-			return gqlerror.Wrap(err)
+		path := ast.Path{ast.PathName("$" + variable.Variable)}
+		if err := v.check(variable.Type, operation.Variables[variable.Variable], path); err != nil {
+			return err
+		}
+	}
+	if operation.Operation.Operation != ast.Mutation {
+		return nil
+	}
+	for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{"Mutation"}) {
+		arguments := field.ArgumentMap(operation.Variables)
+		for _, argument := range field.Arguments {
+			of, value := field.Definition.Arguments.ForName(argument.Name).Type, arguments[argument.Name]
+			var err *gqlerror.Error
+			if argument.Value.Kind != ast.Variable {
+				err = v.check(of, value, ast.Path{ast.PathName(argument.Name)})
+			} else if value == nil && of.NonNull { // the argument has a default, so that the variable may be null in type
+				err = gqlerror.Wrap(model.BadInput(argument.Name, "must not be null"))
+			}
+			if err != nil {
+				err.Locations = []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}}
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// checkEnums looks for enum values in a value of this type; path is the way there from the variables.
-func checkEnums(of *ast.Type, value any, path string, names bool) error {
+// scalars reads those that gqlparser, which has seen to the kind of each value, does not know to the end.
+var scalars = map[string]func(any) error{
+	"DateTime":   reads(model.UnmarshalDateTime),
+	"ID":         reads(model.UnmarshalID),
+	"Int":        reads(model.UnmarshalInt),
+	"Properties": reads(model.UnmarshalProperties),
+}
+
+func reads[T any](unmarshal func(any) (T, error)) func(any) error {
+	return func(value any) error {
+		_, err := unmarshal(value)
+		return err
+	}
+}
+
+// check looks for what cannot be read in a value of this type; path is the way there. An enum's value must be one of its
+// names to the letter: gqlparser does not mind the case, and resolvers would not know what it lets pass.
+func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 	if list, ok := value.([]any); ok && of.Elem != nil {
 		for i, element := range list {
-			if err := checkEnums(of.Elem, element, fmt.Sprintf("%s.%d", path, i), names); err != nil {
+			if err := v.check(of.Elem, element, append(path, ast.PathIndex(i))); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	definition := schema.Types[of.Name()]
+	if read := scalars[definition.Name]; read != nil && value != nil {
+		if err := read(value); err != nil {
+			return &gqlerror.Error{Err: err, Extensions: map[string]any{"field": path.String()}}
+		}
+		return nil
+	}
 	switch value := value.(type) {
 	case map[string]any:
 		for _, field := range definition.Fields {
-			if err := checkEnums(field.Type, value[field.Name], path+"."+field.Name, names); err != nil {
+			if err := v.check(field.Type, value[field.Name], append(path, ast.PathName(field.Name))); err != nil {
 				return err
 			}
 		}
 	case string:
 		if definition.Kind == ast.Enum && definition.EnumValues.ForName(value) == nil {
-			return model.BadInput("$"+path, ruleOf(definition, names))
+			return gqlerror.Wrap(model.BadInput(path.String(), ruleOf(definition, v.names)))
 		}
 	}
 	return nil
