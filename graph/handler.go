@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,10 +78,14 @@ func NewHandler(cfg Config) http.Handler {
 	return observe(cfg.Log, mux)
 }
 
-// schema is the promise of schema.graphqls. gqlgen adds @defer, which only a transport that streams can keep.
+// schema is the promise of schema.graphqls. gqlgen adds @defer, which only a transport that streams can keep. gqlparser
+// has @deprecated stand at definitions of directives, as a draft of GraphQL does: clients that know the published
+// specification, such as Python's, then refuse the whole schema.
 var schema = func() *ast.Schema {
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	delete(schema.Directives, "defer")
+	deprecated := schema.Directives["deprecated"]
+	deprecated.Locations = slices.DeleteFunc(deprecated.Locations, func(at ast.DirectiveLocation) bool { return at == "DIRECTIVE_DEFINITION" })
 	return schema
 }()
 
@@ -103,7 +108,7 @@ func newExecutor(cfg Config, around ...graphql.FieldMiddleware) *executor.Execut
 	documents := newDocumentCache()
 	exec.SetQueryCache(documents)
 	exec.Use(&limits{Limits: cfg.Limits.withDefaults(), documents: documents, noIntrospection: cfg.NoIntrospection})
-	exec.Use(enumVariables{names: !cfg.NoSuggestions})
+	exec.Use(values{names: !cfg.NoSuggestions})
 	exec.SetErrorPresenter(presenter{log: cfg.Log, noSuggestions: cfg.NoSuggestions}.present)
 	exec.SetRecoverFunc(recovered)
 	for _, middleware := range around {

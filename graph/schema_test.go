@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,5 +50,34 @@ func TestEverythingInTheSchemaIsDescribed(t *testing.T) {
 	}
 	if count < 30 {
 		t.Errorf("looked at %d types only", count)
+	}
+}
+
+// TestIntrospectionIsThatOfThePublishedSpecification asks where directives may stand, as clients do that build a schema from
+// the answer, and may fail over a place they have never heard of.
+func TestIntrospectionIsThatOfThePublishedSpecification(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	var got struct {
+		Schema struct {
+			Directives []struct {
+				Name      string
+				Locations []string
+			}
+		} `json:"__schema"`
+	}
+	a.must(t, &got, `{ __schema { directives { name locations } } }`, nil)
+	published := strings.Fields(`QUERY MUTATION SUBSCRIPTION FIELD FRAGMENT_DEFINITION FRAGMENT_SPREAD INLINE_FRAGMENT
+		VARIABLE_DEFINITION SCHEMA SCALAR OBJECT FIELD_DEFINITION ARGUMENT_DEFINITION INTERFACE UNION ENUM ENUM_VALUE INPUT_OBJECT
+		INPUT_FIELD_DEFINITION`) // https://spec.graphql.org/September2025/#sec-Type-System.Directives
+	if len(got.Schema.Directives) < 4 {
+		t.Errorf("there are but %d directives", len(got.Schema.Directives))
+	}
+	for _, directive := range got.Schema.Directives {
+		for _, location := range directive.Locations {
+			if !slices.Contains(published, location) {
+				t.Errorf("@%s may stand at %s", directive.Name, location)
+			}
+		}
 	}
 }
