@@ -1,4 +1,4 @@
-# Akin alone, in a few megabytes: the database is another's, named by DATABASE_URL.
+# Akin alone, in some thirty megabytes: the database is another's, named by DATABASE_URL.
 
 FROM node:24-alpine AS playground
 WORKDIR /src

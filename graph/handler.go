@@ -28,8 +28,8 @@ import (
 	"akin/repo"
 )
 
-// DefaultTimeout is how long a request may take where Config says nothing.
-const DefaultTimeout = 10 * time.Second
+// defaultTimeout is how long a request may take where Config says nothing.
+const defaultTimeout = 10 * time.Second
 
 // readyTimeout bounds the question whether the database answers, so that whoever asks learns within a second that it is
 // gone.
@@ -41,7 +41,7 @@ type Config struct {
 	Log        *slog.Logger
 	Playground http.Handler  // serves every path but ours; nil for none
 	Origins    []string      // may read answers from a browser (CORS), such as "https://shop.example"; "*" for all
-	Timeout    time.Duration // of one request; DefaultTimeout where zero
+	Timeout    time.Duration // of one request; defaultTimeout where zero
 	Limits     Limits        // DefaultLimits where zero
 	RateLimit  RateLimit     // none where zero
 	// NoIntrospection refuses __schema and __type; NoSuggestions leaves "Did you mean" out of the errors, and the names that
@@ -92,7 +92,7 @@ var schema = func() *ast.Schema {
 func newEndpoint(cfg Config) *endpoint {
 	timeout := cfg.Timeout
 	if timeout == 0 {
-		timeout = DefaultTimeout
+		timeout = defaultTimeout
 	}
 	bounds := cfg.Limits.withDefaults()
 	return &endpoint{

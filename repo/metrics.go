@@ -20,7 +20,8 @@ func newRefusals() *prometheus.CounterVec {
 func newReplicaRequests() *prometheus.CounterVec {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "akin_replica_requests_total",
-		Help: "Requests that were to read from the replica, by outcome: served, behind (and read from the primary), failed (and read again there).",
+		Help: "Requests that were to read from the replica, by outcome: served, or behind (and read from the primary). Failed are " +
+			"reads of those served that the replica failed (and that were read again at the primary).",
 	}, []string{"outcome"})
 	for _, outcome := range []string{"served", "behind", "failed"} {
 		requests.WithLabelValues(outcome)

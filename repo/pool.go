@@ -21,9 +21,9 @@ import (
 // connectTimeout bounds an attempt to connect where the URL has no connect_timeout. What is watched waits for less.
 const connectTimeout = 2 * time.Second
 
-// DefaultMaxWait is how long what is watched waits for a connection, and for a database that is silent, where the URL
+// defaultMaxWait is how long what is watched waits for a connection, and for a database that is silent, where the URL
 // has no pool_max_wait.
-const DefaultMaxWait = 900 * time.Millisecond
+const defaultMaxWait = 900 * time.Millisecond
 
 // maxWaitParam is the parameter of the URL that sets it, beside pgxpool's pool_max_conns and its likes.
 const maxWaitParam = "pool_max_wait"
@@ -32,7 +32,7 @@ const maxWaitParam = "pool_max_wait"
 func takeMaxWait(config *pgxpool.Config) (time.Duration, error) {
 	text, given := config.ConnConfig.RuntimeParams[maxWaitParam]
 	if !given {
-		return DefaultMaxWait, nil
+		return defaultMaxWait, nil
 	}
 	delete(config.ConnConfig.RuntimeParams, maxWaitParam)
 	wait, err := time.ParseDuration(text)

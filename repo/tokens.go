@@ -36,7 +36,7 @@ const lastUseStep = time.Minute
 const lastUseTimeout = time.Second
 
 // unknownPause is how long whoever sends a well-formed token that is not known waits for the answer. Guessing one of
-// 2^160 is hopeless at any speed; this keeps who tries it from having the database look each one up.
+// 2^160 is hopeless at any speed; each one is looked up all the same, and this slows down whoever tries.
 const unknownPause = 500 * time.Millisecond
 
 // Scope says what a token may do.

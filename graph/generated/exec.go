@@ -472,7 +472,7 @@ enum CustomerOrderField {
   """
   When the customer last changed. Ascending, with ` + "`" + `updatedAt: { from }` + "`" + ` in the filter, it keeps a mirror: read on from the last
   ` + "`" + `endCursor` + "`" + `, and nothing that was written is lost or repeated. That list ends about two seconds ago, or where the oldest
-  write still at work began.
+  transaction that is still open in the database began, were it only a reader's.
   """
   UPDATED_AT
   "The normalised email, by code point."
@@ -488,7 +488,7 @@ enum CustomerIdentityOrderField {
   """
   When the identity last changed. Ascending, with ` + "`" + `updatedAt: { from }` + "`" + ` in the filter, it keeps a mirror: read on from the last
   ` + "`" + `endCursor` + "`" + `, and nothing that was written is lost or repeated. That list ends about two seconds ago, or where the oldest
-  write still at work began.
+  transaction that is still open in the database began, were it only a reader's.
   """
   UPDATED_AT
   "The platform's name, by code point."
@@ -554,8 +554,8 @@ input PlatformIdentityKey {
 "All conditions given must hold."
 input CustomerFilter {
   """
-  Case-insensitive: finds a part of an email, a name, a phone number, an externalId or a platformCustomerId; at least 3
-  characters. The emails are the customer's and its identities'.
+  Case-insensitive: finds a part of an email, a name, a phone number, an externalId or a platformCustomerId; 3 to 100
+  characters, two of them letters or digits. The emails are the customer's and its identities'.
   """
   search: String
   "Customers with one of these IDs, at most 100."
@@ -636,8 +636,8 @@ input UpsertCustomerIdentityInput {
 "Omitted keeps what is known; null clears it."
 input UpsertCustomerInput {
   """
-  The customer's key. An externalId or an email that nobody has makes a new customer with it; an ID or an identity that
-  is not there is NOT_FOUND.
+  The customer's key. An externalId or an email that nobody has makes a new customer with it, or with what the input has in
+  its place; an ID or an identity that is not there is NOT_FOUND.
   """
   by: CustomerKey!
   "1 to 255 characters."
