@@ -79,15 +79,14 @@ func openCluster(cfg Config, installed []installation) (*cluster, error) {
 	return c, nil
 }
 
-func (c *cluster) data() string      { return filepath.Join(c.dir, "postgres") }
-func (c *cluster) socket() string    { return filepath.Join(c.socketDir, ".s.PGSQL."+port) }
-func (c *cluster) aliveLock() string { return filepath.Join(c.dir, "alive.lock") }
+func (c *cluster) data() string   { return filepath.Join(c.dir, "postgres") }
+func (c *cluster) socket() string { return filepath.Join(c.socketDir, ".s.PGSQL."+port) }
 
 // takeTurn waits to be the only process that creates, starts or stops this
 // cluster; closing the file ends the turn.
 func (c *cluster) takeTurn(ctx context.Context) (*os.File, error) {
 	for {
-		turn, err := tryLock(filepath.Join(c.dir, "turn.lock"), syscall.LOCK_EX)
+		turn, err := tryLock(c.dir, "turn.lock", syscall.LOCK_EX)
 		if !errors.Is(err, errLocked) {
 			return turn, notWritable(c.dir, err)
 		}
@@ -133,7 +132,7 @@ func (c *cluster) create(ctx context.Context, turn *os.File) error {
 	if err := c.run(ctx, turn, "initdb", args...); err != nil {
 		return err
 	}
-	if err := appendFile(filepath.Join(half, "postgresql.conf"), "include = 'akin.conf'\n"); err != nil {
+	if err := appendFile(c.dir, "postgres.new/postgresql.conf", "include = 'akin.conf'\n"); err != nil {
 		return err
 	}
 	if err := os.Rename(half, c.data()); err != nil {
@@ -180,7 +179,7 @@ func (c *cluster) advance(ctx context.Context, failure error, launched bool) (bo
 	if final(failure) {
 		return launched, fmt.Errorf("PostgreSQL at %s: %w", c.socket(), failure)
 	}
-	alive, err := tryLock(c.aliveLock(), syscall.LOCK_EX)
+	alive, err := tryLock(c.dir, "alive.lock", syscall.LOCK_EX)
 	if errors.Is(err, errLocked) {
 		return launched, nil // it starts, recovers or stops, or is what is left of a killed one
 	}
@@ -277,7 +276,7 @@ func (c *cluster) writeSettings() error {
 func (c *cluster) stop(ctx context.Context) error {
 	asked := false
 	for {
-		alive, err := tryLock(c.aliveLock(), syscall.LOCK_EX)
+		alive, err := tryLock(c.dir, "alive.lock", syscall.LOCK_EX)
 		if err == nil {
 			if asked {
 				c.log.InfoContext(ctx, "postgresql stopped", "data_directory", c.dir)

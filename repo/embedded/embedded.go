@@ -77,7 +77,7 @@ func start(ctx context.Context, cfg Config, installed []installation) (*Server, 
 	if err := c.create(ctx, turn); err != nil {
 		return nil, fmt.Errorf("create the PostgreSQL cluster: %w", err)
 	}
-	users, err := tryLock(filepath.Join(c.dir, "users.lock"), syscall.LOCK_SH)
+	users, err := tryLock(c.dir, "users.lock", syscall.LOCK_SH)
 	if err != nil {
 		return nil, err
 	}

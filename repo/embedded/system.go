@@ -118,10 +118,25 @@ func notWritable(dir string, err error) error {
 
 var errLocked = errors.New("locked by another process")
 
-// tryLock opens path, making it if need be, and locks it until it is closed,
+// openFile opens a file of a directory that belongs to the account. A link that
+// leads out of it is refused: we may be root, and the account may not.
+func openFile(dir, name string, flag int) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	file, err := root.OpenFile(name, flag, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w", dir, err)
+	}
+	return file, nil
+}
+
+// tryLock opens a file, making it if need be, and locks it until it is closed,
 // or returns errLocked.
-func tryLock(path string, how int) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func tryLock(dir, name string, how int) (*os.File, error) {
+	file, err := openFile(dir, name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +158,17 @@ func flock(file *os.File, how int) error {
 	return nil
 }
 
-func appendFile(path, text string) (err error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+func writeFile(dir, name string, content []byte) error {
+	file, err := openFile(dir, name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
+}
+
+func appendFile(dir, name, text string) (err error) {
+	file, err := openFile(dir, name, os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return err
 	}
@@ -174,15 +198,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// writeFile writes a file of a directory that belongs to the account. A link
-// that leads out of it is refused: we may be root, and the account may not.
-func writeFile(dir, name string, content []byte) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return root.WriteFile(name, content, 0o600)
 }

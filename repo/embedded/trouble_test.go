@@ -238,6 +238,24 @@ func TestDataDirectory(t *testing.T) {
 		wantError(t, err, "may not enter", filepath.Join(closed, "data"), "AKIN_DATA_DIR")
 	})
 
+	for _, name := range []string{"turn.lock", "users.lock", "alive.lock"} {
+		t.Run("whose "+name+" is a link that leads out of it", func(t *testing.T) {
+			t.Parallel()
+			dir, planted := tempDir(t), filepath.Join(tempDir(t), "planted")
+			if err := os.Symlink(planted, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			server, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Settings: quick})
+			if err == nil {
+				stop(t, server)
+			}
+			wantError(t, err, dir, name)
+			if _, err := os.Lstat(planted); err == nil {
+				t.Error("the link was followed")
+			}
+		})
+	}
+
 	t.Run("that is a file, or not given", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(tempDir(t), "file")
