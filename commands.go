@@ -172,6 +172,14 @@ type importCommand struct {
 	Concurrency int           `default:"2" help:"How many batches to write at once (${default})."`
 }
 
+// Validate holds the flags to their rules.
+func (i *importCommand) Validate() error {
+	if i.Concurrency < 1 {
+		return fmt.Errorf("--concurrency must be 1 or more; it is %d", i.Concurrency)
+	}
+	return nil
+}
+
 // Run imports the file and prints a report. Stopped or run again, it does no harm. It fails where a row did.
 func (i *importCommand) Run(ctx context.Context, c *cli) error {
 	return c.withStore(ctx, i.Store, func(store *repo.Store) error {

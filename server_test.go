@@ -241,6 +241,8 @@ func TestWrongUse(t *testing.T) {
 		{"a limit that cannot be", []string{"--max-batch", "251"}, 2, "the limit Batch must be 1 to 250"},
 		{"a bucket smaller than the dearest operation", []string{"--rate-restore", "1", "--rate-capacity", "5"}, 2, "a bucket must hold 25000"},
 		{"a timeout longer than a shutdown waits", []string{"--timeout", "31s"}, 2, "--timeout must be 1ms to 30s"},
+		{"batches without a limit", []string{"import", "--concurrency=-1", "x.csv"}, 2, "--concurrency must be 1 or more; it is -1"},
+		{"no batches at all", []string{"import", "--concurrency", "0", "x.csv"}, 2, "--concurrency must be 1 or more; it is 0"},
 		{"a store that is not there", []string{"--database-url", database, "token", "create", "--store", "x"}, 1, `store "x" does not exist`},
 		{"an address in use", []string{"--database-url", database, "--listen", taken.Addr().String()}, 1, "AKIN_LISTEN or --listen names another"},
 		{"a database that is not there", []string{"--database-url", "postgres://127.0.0.1:1/akin", "migrate"}, 1, "cannot be reached"},
