@@ -129,7 +129,7 @@ func TestImportWaitsForADatabaseThatIsAway(t *testing.T) {
 	text := read(t, file)
 	progress := &opensOn{gate: g}
 	report := mustImport(t, store, transfer.ImportConfig{
-		File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Progress: progress,
+		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Progress: progress,
 		Failed: filepath.Join(t.TempDir(), "failed.csv"),
 	})
 	// A batch that was written when its connection was cut is sent again and found unchanged.
@@ -151,8 +151,8 @@ func TestImportGivesUpOnADatabaseThatStaysAway(t *testing.T) {
 	store, _ := repotest.NewStore(t, db, "test")
 	text := read(t, file)
 	report, err := transfer.Import(t.Context(), store, transfer.ImportConfig{
-		File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Patience: 50 * time.Millisecond,
-		Failed: filepath.Join(t.TempDir(), "failed.csv"),
+		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Patience: 50 * time.Millisecond,
+		Failed: filepath.Join(t.TempDir(), "failed.csv"), Concurrency: 2,
 	})
 	var known *model.Error
 	if !errors.As(err, &known) || known.Code != model.CodeUnavailable || !strings.Contains(err.Error(), "import the file again") {
@@ -163,7 +163,7 @@ func TestImportGivesUpOnADatabaseThatStaysAway(t *testing.T) {
 	if report.Rows() >= want.Rows() || len(identities) < report.Created {
 		t.Errorf("the store has %d identities; the report is %+v", len(identities), report)
 	}
-	mustImport(t, store, transfer.ImportConfig{File: file})
+	mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 	if identities, _ = contents(t, store); len(identities) != want.Created {
 		t.Errorf("after the second run the store has %d identities, not %d", len(identities), want.Created)
 	}

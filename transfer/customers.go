@@ -104,7 +104,7 @@ func checkCustomer(v values) (any, claims, []string) {
 		AcceptsEmailMarketing: r.boolean("acceptsEmailMarketing"), AcceptsSmsMarketing: r.boolean("acceptsSmsMarketing"),
 		Properties: r.properties(),
 	}
-	input.By = r.customerKey(r.id("id"), input.ExternalID.Value(), input.Email.Value())
+	input.By = customerKey(r.id("id"), input.ExternalID.Value(), input.Email.Value())
 	if input.By == (model.CustomerKey{}) {
 		r.faults = append(r.faults, "the row has no key: an externalId or an email")
 	}
@@ -120,7 +120,7 @@ func checkCustomer(v values) (any, claims, []string) {
 }
 
 // customerKey returns the first of these keys that there is.
-func (r *reader) customerKey(id *uuid.UUID, externalID, email *string) model.CustomerKey {
+func customerKey(id *uuid.UUID, externalID, email *string) model.CustomerKey {
 	switch {
 	case id != nil:
 		return model.CustomerKey{ID: id}

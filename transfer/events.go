@@ -70,7 +70,7 @@ func checkEvent(v values) (any, claims, []string) {
 		Source: r.required("source"), Type: r.required("type"), EventID: r.required("eventId"),
 		OccurredAt: r.instant("occurredAt").Value(), Properties: r.properties().Value(),
 	}
-	input.Customer = r.customerKey(r.id("customer.id"), r.text("customer.externalId").Value(), r.text("customer.email").Value())
+	input.Customer = customerKey(r.id("customer.id"), r.text("customer.externalId").Value(), r.text("customer.email").Value())
 	platform := r.required("customer.identity.platform")
 	if input.Customer == (model.CustomerKey{}) && platform != "" {
 		input.Customer.Identity = &model.PlatformIdentityKey{

@@ -28,7 +28,7 @@ func TestImportPutsFailedRowsOfCSVIntoAFileThatCanBeMended(t *testing.T) {
 		"woocommerce,10,ten@doe.com," + strings.Repeat("long", 1<<18) + ",Doe",
 		"woocommerce,11,eleven@doe.com,Jane,Doe",
 	}, "\n"))
-	report := mustImport(t, store, transfer.ImportConfig{File: file})
+	report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 	wantReport(t, report, transfer.Report{Created: 3, Failed: 8})
 	failed := filepath.Join(filepath.Dir(file), "customers.failed.csv")
 	if report.FailedFile != failed {
@@ -50,7 +50,7 @@ func TestImportPutsFailedRowsOfCSVIntoAFileThatCanBeMended(t *testing.T) {
 	}
 
 	// Imported as it is, every row fails again, and none has grown.
-	report = mustImport(t, store, transfer.ImportConfig{File: failed})
+	report = mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: failed})
 	wantReport(t, report, transfer.Report{Failed: 8})
 	remarks := regexp.MustCompile(`(?m)^\d+,"([^"]|"")*",`)
 	again := read(t, report.FailedFile)
@@ -60,7 +60,7 @@ func TestImportPutsFailedRowsOfCSVIntoAFileThatCanBeMended(t *testing.T) {
 
 	mended := strings.NewReplacer("not-an-address", "two@doe.com", "Woo Commerce,,", "woocommerce,3,", "four@doe.com", "four@doe.com,,",
 		",more", "", `"six@`, "six@", "\"two\nlines\"", "Two", "Ren\xe9", "René").Replace(again)
-	report = mustImport(t, store, transfer.ImportConfig{File: write(t, "mended.csv", mended)})
+	report = mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "mended.csv", mended)})
 	wantReport(t, report, transfer.Report{Created: 7, Failed: 1}) // the one that is left out
 	if identities, _ := contents(t, store); len(identities) != 10 {
 		t.Errorf("the store has %d identities:\n%s", len(identities), strings.Join(identities, "\n"))
@@ -85,7 +85,7 @@ func TestImportPutsFailedRowsOfNDJSONIntoAFileThatCanBeMended(t *testing.T) {
 		`{"platform":"woocommerce","platformCustomerId":"12","email":"twelve@doe.com","firstName":"Ren` + "\xe9" + `"}`,
 		`{"platform":"woocommerce","platformCustomerId":"13","email":"thirteen@doe.com"}`,
 	}, "\n"))
-	report := mustImport(t, store, transfer.ImportConfig{File: file})
+	report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 	wantReport(t, report, transfer.Report{Created: 2, Failed: 11})
 	const members = "; the members are platform, platformCustomerId, email, firstName and lastName, or their snake_case"
 	first := []string{
@@ -106,7 +106,7 @@ func TestImportPutsFailedRowsOfNDJSONIntoAFileThatCanBeMended(t *testing.T) {
 	}
 
 	// Imported as it is, every row fails again, and none has grown.
-	report = mustImport(t, store, transfer.ImportConfig{File: report.FailedFile})
+	report = mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: report.FailedFile})
 	wantReport(t, report, transfer.Report{Failed: 11})
 	again := strings.Split(read(t, report.FailedFile), "\n")
 	for i, line := range first {
@@ -119,6 +119,6 @@ func TestImportPutsFailedRowsOfNDJSONIntoAFileThatCanBeMended(t *testing.T) {
 	mended := strings.NewReplacer(`"jane"`, `"two@doe.com"`, `Id":3`, `Id":"3"`, `,"phone":"1"`, "", `five@doe.com\""`, `five@doe.com\"}"`,
 		`"8"`, `"8","email":"eight@doe.com"`, `"platform_customer_id":"9",`, "", `},"email":"x@y.example"}}`, `}}`,
 		`"customer_identity":{"customer_identity"`, `"customer_identity"`, "\xe9", "é").Replace(strings.Join(again, "\n"))
-	report = mustImport(t, store, transfer.ImportConfig{File: write(t, "mended.ndjson", mended)})
+	report = mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "mended.ndjson", mended)})
 	wantReport(t, report, transfer.Report{Created: 8, Failed: 3})
 }

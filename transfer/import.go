@@ -22,10 +22,8 @@ import (
 )
 
 const (
-	// DefaultConcurrency is how many batches are written at once where nothing else is asked for.
-	DefaultConcurrency = 2
-	// DefaultPatience is how long an import waits for a database that cannot be reached.
-	DefaultPatience = time.Minute
+	// defaultPatience is how long an import waits for a database that cannot be reached.
+	defaultPatience = time.Minute
 	// batchTimeout bounds one try to write a batch, which takes some 20 ms.
 	batchTimeout = 30 * time.Second
 )
@@ -38,8 +36,8 @@ type ImportConfig struct {
 	// Failed is the path of the file of failed rows, replaced if there is one, and made only when a row fails. Where
 	// empty, it is beside File: customers.failed.csv for customers.csv, import.failed.csv for standard input.
 	Failed      string
-	Concurrency int           // batches written at once; DefaultConcurrency where 0
-	Patience    time.Duration // how long to wait for a database that cannot be reached; DefaultPatience where 0
+	Concurrency int           // batches written at once; 1 where less
+	Patience    time.Duration // how long to wait for a database that cannot be reached; a minute where 0
 	Progress    io.Writer     // where progress is shown: a bar on a terminal, lines elsewhere; nil for nowhere
 }
 
@@ -184,7 +182,7 @@ type batch struct {
 func (im *importer) run(ctx context.Context, in rows) error {
 	defer im.progress.finish()
 	im.writing, ctx = errgroup.WithContext(ctx)
-	im.writing.SetLimit(cmp.Or(im.cfg.Concurrency, DefaultConcurrency))
+	im.writing.SetLimit(max(im.cfg.Concurrency, 1))
 	im.next = &batch{done: make(chan struct{})}
 	read := make(chan readRow, model.MaxBatch)
 	// Not waited for: a read of standard input cannot be cancelled.
@@ -375,7 +373,7 @@ func (im *importer) try(ctx context.Context, rows []row) (answers []*model.Upser
 		inputs[i] = r.input
 	}
 	backoff := retry.WithCappedDuration(5*time.Second, retry.NewExponential(100*time.Millisecond))
-	backoff = retry.WithMaxDuration(cmp.Or(im.cfg.Patience, DefaultPatience), backoff)
+	backoff = retry.WithMaxDuration(cmp.Or(im.cfg.Patience, defaultPatience), backoff)
 	waiting := false
 	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)

@@ -45,7 +45,7 @@ func TestImportKeepsOrClearsNames(t *testing.T) {
 		{`{"platform":"shopify","platformCustomerId":"1","email":"a@b.example","firstName":null}`, "Jane|Roe"},
 		{`{"platform":"shopify","platformCustomerId":"1","email":"a@b.example","firstName":""}`, "-|Roe"},
 	} {
-		mustImport(t, store, transfer.ImportConfig{File: write(t, "customers", step.text)})
+		mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "customers", step.text)})
 		got, _ := contents(t, store)
 		if want := []string{"shopify|1|a@b.example|" + step.want + "|of a@b.example|Jane|Doe"}; !slices.Equal(got, want) {
 			t.Errorf("after %s\nthe store has %v, not %v", step.text, got, want)
@@ -61,7 +61,7 @@ func TestImportLetsTheLaterOfTwoRowsWithOneKeyWin(t *testing.T) {
 	for i := range 200 { // far apart, near one another, in the same batch and in the next
 		fmt.Fprintf(&text, "shopify,%d,person%d@b.example,Name %d\nWooCommerce,1,a@b.example,Name %d\n", i%50, i%50, i, i)
 	}
-	report := mustImport(t, store, transfer.ImportConfig{File: write(t, "customers.csv", text.String()), Concurrency: 8})
+	report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "customers.csv", text.String()), Concurrency: 8})
 	wantReport(t, report, transfer.Report{Created: 51, Updated: 349})
 	got, _ := contents(t, store)
 	for _, want := range []string{
@@ -81,13 +81,13 @@ func TestImportComesToWhatTheGeneratorSays(t *testing.T) {
 			t.Parallel()
 			store := setup(t)
 			file, want, wantCustomers := generate(t, 20_000, format)
-			wantReport(t, mustImport(t, store, transfer.ImportConfig{File: file}), want)
+			wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file}), want)
 			identities, customers := contents(t, store)
 			if len(identities) != want.Created || customers != wantCustomers {
 				t.Errorf("the store has %d identities and %d customers, not %d and %d",
 					len(identities), customers, want.Created, wantCustomers)
 			}
-			second := mustImport(t, store, transfer.ImportConfig{File: file})
+			second := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 			// A row that a later one supersedes is written again, and so is the later one.
 			if second.Created != 0 || second.Failed != want.Failed || second.Updated > 2*want.Updated || second.Rows() != want.Rows() {
 				t.Errorf("the second import: %+v", second)
@@ -108,8 +108,8 @@ func TestImportIsUnchangedTheSecondTime(t *testing.T) {
 		fmt.Fprintf(&text, "shopify,%d,person%d@b.example,\n", i, i%600)
 	}
 	file := write(t, "customers.csv", text.String())
-	wantReport(t, mustImport(t, store, transfer.ImportConfig{File: file}), transfer.Report{Created: 1000})
-	wantReport(t, mustImport(t, store, transfer.ImportConfig{File: file}), transfer.Report{Unchanged: 1000})
+	wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file}), transfer.Report{Created: 1000})
+	wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file}), transfer.Report{Unchanged: 1000})
 }
 
 func TestImportGivesTheSameResultWhateverTheConcurrency(t *testing.T) {
@@ -117,7 +117,7 @@ func TestImportGivesTheSameResultWhateverTheConcurrency(t *testing.T) {
 	file, want, _ := generate(t, 5_000, "csv")
 	stores := map[int]*repo.Store{1: setup(t), 8: setup(t)}
 	for concurrency, store := range stores {
-		wantReport(t, mustImport(t, store, transfer.ImportConfig{File: file, Concurrency: concurrency}), want)
+		wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file, Concurrency: concurrency}), want)
 	}
 	one, _ := contents(t, stores[1])
 	eight, _ := contents(t, stores[8])
@@ -197,7 +197,7 @@ func TestImportCanBeStoppedAndRunAgain(t *testing.T) {
 				fmt.Fprintf(&known, "known,%d,Person%d@b.example\n", i, i)
 			}
 			for _, store := range []*repo.Store{whole, stopped} {
-				mustImport(t, store, transfer.ImportConfig{File: write(t, "known.csv", known.String())})
+				mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "known.csv", known.String())})
 			}
 			count := func(store *repo.Store) int { return strings.Count(shown(t, store, kind), "\n") }
 			before := count(stopped)
@@ -207,7 +207,7 @@ func TestImportCanBeStoppedAndRunAgain(t *testing.T) {
 			defer cancel()
 			stdin := &stopping{strings.NewReader(text), len(text) / 2, cancel, t.Context().Done()}
 			report, err := transfer.Import(ctx, stopped, transfer.ImportConfig{
-				Kind: kind, File: "-", Stdin: stdin, Failed: filepath.Join(t.TempDir(), "failed.csv"),
+				Kind: kind, File: "-", Stdin: stdin, Failed: filepath.Join(t.TempDir(), "failed.csv"), Concurrency: 2,
 			})
 			if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), fmt.Sprintf("stopped after %d rows", report.Rows())) {
 				t.Errorf("the error is %v", err)

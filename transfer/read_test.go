@@ -47,7 +47,7 @@ func TestImportReads(t *testing.T) {
 			t.Parallel()
 			store := setup(t)
 			file := write(t, "customers.txt", c.text)
-			report := mustImport(t, store, transfer.ImportConfig{File: file})
+			report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 			wantReport(t, report, transfer.Report{Created: len(c.want)})
 			got, _ := contents(t, store)
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -84,7 +84,7 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := setup(t)
-			report, err := transfer.Import(t.Context(), store, transfer.ImportConfig{File: write(t, "customers.csv", c.text)})
+			report, err := transfer.Import(t.Context(), store, transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "customers.csv", c.text)})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v, not one with %q", err, c.want)
 			}
@@ -96,7 +96,7 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 	}
 	t.Run("no such file", func(t *testing.T) {
 		t.Parallel()
-		_, err := transfer.Import(t.Context(), nil, transfer.ImportConfig{File: filepath.Join(t.TempDir(), "none.csv")})
+		_, err := transfer.Import(t.Context(), nil, transfer.ImportConfig{Kind: transfer.Identities, File: filepath.Join(t.TempDir(), "none.csv")})
 		if !errors.Is(err, os.ErrNotExist) {
 			t.Error(err)
 		}
@@ -104,7 +104,7 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 	t.Run("failed rows over the file itself", func(t *testing.T) {
 		t.Parallel()
 		file := write(t, "customers.csv", "platform,platformCustomerId,email\n,,\n")
-		_, err := transfer.Import(t.Context(), nil, transfer.ImportConfig{File: file, Failed: file})
+		_, err := transfer.Import(t.Context(), nil, transfer.ImportConfig{Kind: transfer.Identities, File: file, Failed: file})
 		if err == nil || !strings.Contains(err.Error(), "is the file to read") {
 			t.Error(err)
 		}

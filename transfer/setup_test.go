@@ -43,8 +43,12 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// mustImport imports as the command does, which writes two batches at once where nothing else is asked for.
 func mustImport(t *testing.T, store *repo.Store, cfg transfer.ImportConfig) transfer.Report {
 	t.Helper()
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 2
+	}
 	report, err := transfer.Import(t.Context(), store, cfg)
 	if err != nil {
 		t.Fatal(err)
