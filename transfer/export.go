@@ -59,6 +59,9 @@ func Export(ctx context.Context, store *repo.Store, cfg ExportConfig) (rows int,
 	return rows, err
 }
 
+// namesCSV reports whether a file is CSV by its name; else it is NDJSON.
+func namesCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
+
 // replace puts a new file in the place of a path once it is written whole.
 func replace(path string, write func(io.Writer) error) (err error) {
 	info, err := os.Stat(path)
@@ -89,7 +92,7 @@ func export(ctx context.Context, store *repo.Store, k *kind, cfg ExportConfig, t
 	defer progress.finish()
 	out := bufio.NewWriter(to)
 	add := ndjsonWriter(out)
-	if cfg.Format == CSV || cfg.Format == "" && strings.EqualFold(filepath.Ext(cfg.File), ".csv") {
+	if cfg.Format == CSV || cfg.Format == "" && namesCSV(cfg.File) {
 		if add, err = csvWriter(k, out); err != nil {
 			return 0, err
 		}

@@ -110,6 +110,22 @@ func TestExportWritesWhatCanBeRead(t *testing.T) {
 	}
 }
 
+func TestExportOfNothingIsImportedAsNothing(t *testing.T) {
+	t.Parallel()
+	store := setup(t)
+	for _, name := range []string{"rows.ndjson", "rows.csv", "rows"} {
+		for _, kind := range order {
+			file := filepath.Join(t.TempDir(), name)
+			if n, err := transfer.Export(t.Context(), store, transfer.ExportConfig{Kind: kind, File: file}); err != nil || n != 0 {
+				t.Fatal(n, err)
+			}
+			wantReport(t, mustImport(t, store, transfer.ImportConfig{Kind: kind, File: file}), transfer.Report{})
+		}
+	}
+	nothing := transfer.ImportConfig{Kind: transfer.Events, File: "-", Stdin: strings.NewReader("")} // from an export in a pipe
+	wantReport(t, mustImport(t, store, nothing), transfer.Report{})
+}
+
 // stoppingAt stops at the second page that is asked for.
 type stoppingAt struct {
 	pages int

@@ -89,7 +89,7 @@ func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, e
 		return Report{}, err
 	}
 	defer source.Close() // only read
-	rows, err := openRows(kind, source)
+	rows, err := openRows(kind, source, cfg.File)
 	if err != nil {
 		return Report{}, fmt.Errorf("read %s: %w", cfg.File, err)
 	}

@@ -49,8 +49,9 @@ type rows interface {
 	failedRow(row) []byte
 }
 
-// openRows tells the format from the first line: NDJSON begins with {, and anything else is the header of a CSV file.
-func openRows(k *kind, source io.Reader) (rows, error) {
+// openRows tells the format from the first line: NDJSON begins with {, and anything else is the header of a CSV file. A
+// file without a line is of the format that an export gives its name, and in NDJSON it is one of no rows.
+func openRows(k *kind, source io.Reader, name string) (rows, error) {
 	in := &lines{reader: bufio.NewReaderSize(source, maxRow)}
 	mark, err := in.reader.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -65,6 +66,9 @@ func openRows(k *kind, source io.Reader) (rows, error) {
 	}
 	first, err := in.nextFilled()
 	if errors.Is(err, io.EOF) {
+		if !namesCSV(name) {
+			return &ndjsonRows{kind: k, in: in}, nil
+		}
 		return nil, errors.New("the file is empty; a CSV file has at least a header")
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func FuzzRows(f *testing.F) {
 // long nothing is left to read again.
 func everyRow(t *testing.T, k *kind, file []byte) (failed []byte, count int) {
 	t.Helper()
-	in, err := openRows(k, bytes.NewReader(file))
+	in, err := openRows(k, bytes.NewReader(file), "rows")
 	if err != nil {
 		return nil, 0
 	}
