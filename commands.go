@@ -199,7 +199,7 @@ func (i *importCommand) Run(ctx context.Context, c *cli) error {
 type exportCommand struct {
 	File   string        `arg:"" default:"-" help:"The file to write or replace, or - for standard output, the default."`
 	Kind   transfer.Kind `required:"" enum:"identities,customers,events" help:"identities, customers or events."`
-	Format string        `enum:",ndjson,csv" default:"" placeholder:"FORMAT" help:"ndjson or csv. Default: as FILE ends, or else ndjson."`
+	Format *string       `enum:"ndjson,csv" placeholder:"FORMAT" help:"ndjson or csv. Default: as FILE ends, or else ndjson."`
 	Store  string        `default:"default" placeholder:"NAME" help:"The store to export (${default})."`
 }
 
@@ -207,9 +207,11 @@ type exportCommand struct {
 func (e *exportCommand) Run(ctx context.Context, c *cli) error {
 	return c.withStore(ctx, e.Store, func(store *repo.Store) error {
 		start := time.Now()
-		rows, err := transfer.Export(ctx, store, transfer.ExportConfig{
-			Kind: e.Kind, Format: e.Format, File: e.File, Stdout: c.out, Progress: c.err,
-		})
+		cfg := transfer.ExportConfig{Kind: e.Kind, File: e.File, Stdout: c.out, Progress: c.err}
+		if e.Format != nil {
+			cfg.Format = *e.Format
+		}
+		rows, err := transfer.Export(ctx, store, cfg)
 		if err == nil {
 			fmt.Fprintf(c.err, "%d rows in %s\n", rows, time.Since(start).Round(100*time.Millisecond))
 		}

@@ -243,6 +243,7 @@ func TestWrongUse(t *testing.T) {
 		{"a timeout longer than a shutdown waits", []string{"--timeout", "31s"}, 2, "--timeout must be 1ms to 30s"},
 		{"batches without a limit", []string{"import", "--concurrency=-1", "x.csv"}, 2, "--concurrency must be 1 or more; it is -1"},
 		{"no batches at all", []string{"import", "--concurrency", "0", "x.csv"}, 2, "--concurrency must be 1 or more; it is 0"},
+		{"a format that is none", []string{"export", "--kind", "events", "--format", "xml"}, 2, `must be one of "ndjson","csv" but got "xml"`},
 		{"a store that is not there", []string{"--database-url", database, "token", "create", "--store", "x"}, 1, `store "x" does not exist`},
 		{"an address in use", []string{"--database-url", database, "--listen", taken.Addr().String()}, 1, "AKIN_LISTEN or --listen names another"},
 		{"a database that is not there", []string{"--database-url", "postgres://127.0.0.1:1/akin", "migrate"}, 1, "cannot be reached"},
