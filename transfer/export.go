@@ -3,6 +3,7 @@ package transfer
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -73,17 +74,29 @@ func replace(path string, write func(io.Writer) error) (err error) {
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // of mode 0600
 	if err != nil {
-		return err
+		return naming(path, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
+			err = errors.Join(naming(path, err), os.Remove(file.Name()))
 		}
 	}()
-	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
+	// The first error is what went wrong; the others follow from it.
+	if err := cmp.Or(write(file), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// naming has an error of a file be one of this path: nobody has heard of the file that becomes it.
+func naming(path string, err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: of.Op, Path: path, Err: of.Err}
+	}
+	if of, ok := errors.AsType[*os.LinkError](err); ok {
+		return &fs.PathError{Op: of.Op, Path: path, Err: of.Err}
+	}
+	return err
 }
 
 // export writes the store's rows page by page.
