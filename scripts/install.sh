@@ -53,7 +53,7 @@ for need in "$@"; do
 	apt-get:chromium | dnf:chromium | apk:chromium) packages="$packages chromium" ;;
 	apt-get:pgbouncer | dnf:pgbouncer | apk:pgbouncer | brew:pgbouncer) packages="$packages pgbouncer" ;;
 	apt-get:prometheus | apk:prometheus | brew:prometheus) packages="$packages prometheus" ;;
-	brew:postgres) packages="$packages postgresql@18" ;;
+	brew:postgres | brew:pgbench) packages="$packages postgresql@18" ;;
 	*)
 		echo "$need is missing, and there is no way here to install it: please do" >&2
 		exit 1
@@ -68,17 +68,19 @@ case $manager in
 apt-get)
 	# Akin and its tests start what they need themselves: nothing of the packages' need run beside it.
 	policy=/usr/sbin/policy-rc.d
+	no_cluster=/etc/postgresql-common/createcluster.d/akin.conf
+	made=$no_cluster
+	trap 'as_root rm -f $made' EXIT
+	trap 'exit 1' HUP INT TERM # by which dash would not come to the trap above
 	if ! [ -e "$policy" ]; then
-		trap 'as_root rm "$policy"' EXIT
+		made="$made $policy"
 		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
 		as_root chmod +x "$policy"
 	fi
-	no_cluster=/etc/postgresql-common/createcluster.d/akin.conf
 	as_root mkdir -p "${no_cluster%/*}"
 	echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
 	as_root apt-get update -qq
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages </dev/null >/dev/null
-	as_root rm "$no_cluster"
 	;;
 dnf) as_root dnf install -q -y $packages ;;
 apk) as_root apk add -q $packages ;;
