@@ -203,6 +203,13 @@ type exportCommand struct {
 	Store  string        `default:"default" placeholder:"NAME" help:"The store to export (${default})."`
 }
 
+// Help says what an export is not for.
+func (*exportCommand) Help() string {
+	return "An export carries lists between systems: import customers first, then identities, then events. An identity's row does " +
+		"not name its customer; in another store it goes to whoever has its email there, or to a new customer. The rows of a customer " +
+		"with neither an externalId nor an email, and of its events, cannot be imported. To back up the whole or to move it, use pg_dump."
+}
+
 // Run exports the store. The file is there whole or not at all.
 func (e *exportCommand) Run(ctx context.Context, c *cli) error {
 	return c.withStore(ctx, e.Store, func(store *repo.Store) error {

@@ -95,6 +95,9 @@ func TestExportFromOneStoreIsImportedIntoAnother(t *testing.T) {
 			t.Errorf("%s has NDJSON", file)
 		}
 	}
+	if help := akin(0, "export", "--help"); !strings.Contains(help, "use pg_dump") {
+		t.Errorf("its help is\n%s", help)
+	}
 	akin(2, "export")
 	akin(2, "export", "--kind", "orders")
 	akin(1, "export", "--kind", "events", "--store", "none")
