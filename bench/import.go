@@ -113,7 +113,9 @@ func (b *bench) traceImport(ctx context.Context, file string) ([]statement, erro
 	if err != nil {
 		return nil, err
 	}
-	_, err = transfer.Import(ctx, t.db.Store(store.ID), transfer.ImportConfig{File: file, Failed: file + ".failed", Concurrency: 1})
+	_, err = transfer.Import(ctx, t.db.Store(store.ID), transfer.ImportConfig{
+		Kind: transfer.Identities, File: file, Failed: file + ".failed", Concurrency: 1,
+	})
 	return t.noted, err
 }
 

@@ -26,7 +26,7 @@ const (
 
 // ExportConfig says what to export and how.
 type ExportConfig struct {
-	Kind     Kind      // what the rows are; Identities where empty
+	Kind     Kind      // what the rows are
 	Format   string    // CSV or NDJSON; where empty, CSV for a File that ends in .csv, or else NDJSON
 	File     string    // the file's path, or - for Stdout
 	Stdout   io.Writer // standard output

@@ -30,7 +30,7 @@ const (
 
 // ImportConfig says what to import and how.
 type ImportConfig struct {
-	Kind  Kind      // what the rows are; Identities where empty
+	Kind  Kind      // what the rows are
 	File  string    // the file's path, or - for Stdin
 	Stdin io.Reader // standard input
 	// Failed is the path of the file of failed rows, replaced if there is one, and made only when a row fails. Where

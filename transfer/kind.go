@@ -27,11 +27,8 @@ const (
 
 var kinds = map[Kind]*kind{Identities: identities, Customers: customers, Events: events}
 
-// kindOf returns the kind with this name; identities where it is empty.
+// kindOf returns the kind with this name.
 func kindOf(name Kind) (*kind, error) {
-	if name == "" {
-		return identities, nil
-	}
 	if k, ok := kinds[name]; ok {
 		return k, nil
 	}
