@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -147,7 +146,7 @@ func (c *checker) key(field string, key CustomerKey) CustomerKey {
 	var known *Error
 	if errors.As(err, &known) {
 		c.faults = append(c.faults, &UserError{
-			Code: UserErrorInvalid, Message: known.Error(), Field: slices.Concat(c.path, strings.Split(known.Field, ".")),
+			Code: known.kind, Message: known.Error(), Field: slices.Concat(c.path, strings.Split(known.Field, ".")),
 		})
 	}
 	return checked
@@ -291,14 +290,14 @@ func normalizeCountry(text string) (string, *fault) {
 }
 
 func normalizeCode(code string, list map[string]bool, what string) (string, *fault) {
+	if strings.TrimSpace(code) == "" {
+		return "", &fault{UserErrorBlank, "must not be blank"}
+	}
 	if !list[code] {
 		return "", &fault{UserErrorInvalid, "must be " + what}
 	}
 	return code, nil
 }
-
-// snakeCase is what sources and types of events and keys of properties are made of.
-var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // UpsertCustomerPayload says what became of one input: the customer, or the input's faults.
 type UpsertCustomerPayload struct {

@@ -57,6 +57,7 @@ func TestCustomerValues(t *testing.T) {
 		{"a language of three letters", language("deu"), "", "INVALID defaultLanguage"},
 		{"a language's code of old", language("iw"), "", "INVALID defaultLanguage"},
 		{"a language that is none", language("xx"), "", "INVALID defaultLanguage"},
+		{"no language", language(""), "", "BLANK defaultLanguage"},
 
 		{"a currency", currency("EUR"), "default_currency", "EUR"},
 		{"a currency in lower case", currency("jpy"), "default_currency", "JPY"},
@@ -64,7 +65,8 @@ func TestCustomerValues(t *testing.T) {
 		{"a currency of old", currency("DEM"), "", "INVALID defaultCurrency"},
 		{"no currency, as the standard has it", currency("XXX"), "", "INVALID defaultCurrency"},
 		{"a currency's name", currency("EURO"), "", "INVALID defaultCurrency"},
-		{"a blank currency", currency(" "), "", "INVALID defaultCurrency"},
+		{"a blank currency", currency(" "), "", "BLANK defaultCurrency"},
+		{"no currency", currency(""), "", "BLANK defaultCurrency"},
 
 		{"a country", country("DE"), "address", Address{CountryCode: new("DE")}},
 		{"a country in lower case", country("gb"), "address", Address{CountryCode: new("GB")}},
@@ -129,6 +131,40 @@ func TestCustomerValues(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestKeyFaults holds a key inside an input to the codes that the same value has elsewhere.
+func TestKeyFaults(t *testing.T) {
+	t.Parallel()
+	identity := func(platform, id string) CustomerKey {
+		return CustomerKey{Identity: &PlatformIdentityKey{Platform: platform, PlatformCustomerID: id}}
+	}
+	for _, c := range []struct {
+		name string
+		key  CustomerKey
+		want string
+	}{
+		{"an empty externalId", CustomerKey{ExternalID: new("")}, "BLANK key.externalId"},
+		{"a long externalId", CustomerKey{ExternalID: new(strings.Repeat("x", 256))}, "TOO_LONG key.externalId"},
+		{"NUL in an externalId", CustomerKey{ExternalID: new("\x00")}, "INVALID key.externalId"},
+		{"an empty email", CustomerKey{Email: new("")}, "BLANK key.email"},
+		{"a long email", CustomerKey{Email: new(strings.Repeat("x", 248) + "@doe.com")}, "TOO_LONG key.email"},
+		{"an email that is none", CustomerKey{Email: new("jane")}, "INVALID key.email"},
+		{"an empty platform", identity("", "1"), "BLANK key.identity.platform"},
+		{"a long platform", identity(strings.Repeat("x", 65), "1"), "TOO_LONG key.identity.platform"},
+		{"a platform that is none", identity("a b", "1"), "INVALID key.identity.platform"},
+		{"a blank platformCustomerId", identity("shopify", " "), "BLANK key.identity.platformCustomerId"},
+		{"no key", CustomerKey{}, "INVALID key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var of checker
+			of.key("key", c.key)
+			if diff := cmp.Diff([]string{c.want}, faults(of.faults)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})

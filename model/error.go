@@ -37,6 +37,8 @@ type Error struct {
 	Message string
 	Field   string // the argument at fault, dotted; empty where there is none
 	Cause   error  // what lies behind it, for the log; never shown
+
+	kind UserErrorCode // what userErrors tell of it, where the argument is an input's
 }
 
 // Error returns the message, after the field where there is one.
@@ -52,7 +54,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // BadInput returns a BAD_USER_INPUT error: the argument breaks the rule.
 func BadInput(field, rule string) *Error {
-	return &Error{Code: CodeBadUserInput, Message: rule, Field: field}
+	return (&fault{UserErrorInvalid, rule}).badInput(field)
 }
 
 // UserErrorCode says what kind of problem a UserError is.

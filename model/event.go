@@ -53,11 +53,8 @@ func (in UpsertCustomerEventInput) Key() EventKey { return EventKey{in.Source, i
 func (in UpsertCustomerEventInput) Check(path ...string) (*UpsertCustomerEventInput, []*UserError) {
 	c := checker{path: path}
 	in.Customer = c.key("customer", in.Customer)
-	for _, name := range []struct{ field, value string }{{"source", in.Source}, {"type", in.Type}} {
-		if !snakeCase.MatchString(name.value) {
-			c.fault(&fault{UserErrorInvalid, "must be 1 to 64 of a-z, 0-9 and _, beginning with a letter"}, name.field)
-		}
-	}
+	c.fault(checkSnakeCase(in.Source), "source")
+	c.fault(checkSnakeCase(in.Type), "type")
 	c.fault(checkRequired(in.EventID, MaxEventID), "eventId")
 	c.fault(checkTime(in.OccurredAt), "occurredAt")
 	if in.Properties == nil {
@@ -85,8 +82,8 @@ type UpsertCustomerEventsPayload = Batch[*UpsertCustomerEventPayload]
 
 // CheckEventType checks a type of events: BAD_USER_INPUT where it is none.
 func CheckEventType(field, eventType string) error {
-	if !snakeCase.MatchString(eventType) {
-		return BadInput(field, "must be 1 to 64 of a-z, 0-9 and _, beginning with a letter")
+	if f := checkSnakeCase(eventType); f != nil {
+		return f.badInput(field)
 	}
 	return nil
 }

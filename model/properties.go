@@ -72,9 +72,9 @@ func (p Properties) check(nulls bool) *fault {
 		return tooLarge(len(p))
 	}
 	for key, value := range values {
-		if !snakeCase.MatchString(key) {
+		if f := checkSnakeCase(key); f != nil {
 			const rule = "must have keys of 1 to 64 of a-z, 0-9 and _, beginning with a letter; %.80q is none"
-			return &fault{UserErrorInvalid, fmt.Sprintf(rule, Redact(key))}
+			return &fault{f.code, fmt.Sprintf(rule, Redact(key))}
 		}
 		switch value := value.(type) {
 		case string:

@@ -227,10 +227,10 @@ func (k *PlatformIdentityKey) check(field string) (*PlatformIdentityKey, error) 
 	}
 	platform, f := normalizePlatform(k.Platform)
 	if f != nil {
-		return nil, BadInput(field+".platform", f.rule)
+		return nil, f.badInput(field + ".platform")
 	}
 	if f := checkRequired(k.PlatformCustomerID, MaxPlatformCustomerID); f != nil {
-		return nil, BadInput(field+".platformCustomerId", f.rule)
+		return nil, f.badInput(field + ".platformCustomerId")
 	}
 	return &PlatformIdentityKey{platform, k.PlatformCustomerID}, nil
 }
@@ -268,7 +268,7 @@ func checkList(field string, values []string, normalize func(string) (string, *f
 	for i, value := range values {
 		var f *fault
 		if checked[i], f = normalize(value); f != nil {
-			return nil, BadInput(fmt.Sprintf("%s.%d", field, i), f.rule)
+			return nil, f.badInput(fmt.Sprintf("%s.%d", field, i))
 		}
 	}
 	return checked, nil
@@ -285,7 +285,7 @@ func checkArgument(field string, value *string, normalize func(string) (string, 
 	}
 	normalized, f := normalize(*value)
 	if f != nil {
-		return nil, BadInput(field, f.rule)
+		return nil, f.badInput(field)
 	}
 	return &normalized, nil
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,11 @@ const (
 type fault struct {
 	code UserErrorCode
 	rule string
+}
+
+// badInput returns the BAD_USER_INPUT error of an argument with the fault.
+func (f *fault) badInput(field string) *Error {
+	return &Error{Code: CodeBadUserInput, Message: f.rule, Field: field, kind: f.code}
 }
 
 // checkText holds what every text from outside must be: UTF-8, without U+FFFD, without control characters and of at
@@ -78,6 +84,22 @@ func normalizePlatform(platform string) (string, *fault) {
 	return strings.ToLower(platform), nil
 }
 
+// MaxSnakeCase is the longest source or type of an event, and the longest key of properties.
+const MaxSnakeCase = 64
+
+var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// checkSnakeCase holds sources and types of events and keys of properties to what they are made of.
+func checkSnakeCase(text string) *fault {
+	if f := checkRequired(text, MaxSnakeCase); f != nil {
+		return f
+	}
+	if !snakeCase.MatchString(text) {
+		return &fault{UserErrorInvalid, "must be 1 to 64 of a-z, 0-9 and _, beginning with a letter"}
+	}
+	return nil
+}
+
 // checkTime holds an instant to the years that RFC 3339 can write and PostgreSQL can read, both in UTC, as rounded to the
 // microseconds that PostgreSQL keeps.
 func checkTime(t *time.Time) *fault {
@@ -96,7 +118,7 @@ const MaxLabel = 64
 // CheckLabel checks the name of a store or a token: BAD_USER_INPUT where it is blank, too long or unfit to print.
 func CheckLabel(field, label string) error {
 	if f := checkRequired(label, MaxLabel); f != nil {
-		return BadInput(field, f.rule)
+		return f.badInput(field)
 	}
 	return nil
 }
