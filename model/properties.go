@@ -2,17 +2,21 @@ package model
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// The bounds of Properties, of an object as a whole.
+// The bounds of Properties, of an object as a whole and of a number in it.
 const (
 	MaxProperties     = 100
 	MaxPropertiesSize = 16 << 10 // bytes of JSON, as PostgreSQL writes it
+	MaxNumber         = 1 << 10  // characters; a double has 327 at most, written out to the digits that tell it from others
 )
 
 // Properties is a flat JSON object, as text: keys in snake_case, values strings, numbers or booleans. A number keeps its
@@ -61,34 +65,61 @@ func (p Properties) MarshalJSON() ([]byte, error) { return json.RawMessage(p).Ma
 
 // check holds properties to their rules; a null removes its key from what is known, where that can be.
 func (p Properties) check(nulls bool) *fault {
-	var values map[string]any
-	if err := json.Unmarshal(p, &values); err != nil || values == nil {
+	decoder := json.NewDecoder(bytes.NewReader(p))
+	decoder.UseNumber() // so that a number that is too large is known by its key
+	if start, _ := decoder.Token(); start != json.Delim('{') || !json.Valid(p) {
 		return &fault{UserErrorInvalid, "must be a JSON object"}
-	}
-	if len(values) > MaxProperties {
-		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d keys; there are %d", MaxProperties, len(values))}
 	}
 	if len(p) > MaxPropertiesSize {
 		return tooLarge(len(p))
 	}
-	for key, value := range values {
+	n := 0
+	for ; decoder.More(); n++ { // those too whose key comes again, since PostgreSQL reads them all
+		token, _ := decoder.Token()
+		key, _ := token.(string)
 		if f := checkSnakeCase(key); f != nil {
 			const rule = "must have keys of 1 to 64 of a-z, 0-9 and _, beginning with a letter; %.80q is none"
 			return &fault{f.code, fmt.Sprintf(rule, Redact(key))}
 		}
-		switch value := value.(type) {
-		case string:
-			if f := checkText(value, MaxPropertiesSize); f != nil {
-				return &fault{f.code, key + " " + f.rule}
-			}
-		case float64, bool:
-		case nil:
-			if !nulls {
-				return &fault{UserErrorInvalid, key + " must not be null"}
-			}
-		default:
-			return &fault{UserErrorInvalid, key + " must be a string, a number or a boolean: properties are flat"}
+		value, _ := decoder.Token()
+		if f := checkProperty(value, nulls); f != nil {
+			return &fault{f.code, key + " " + f.rule}
 		}
+	}
+	if n > MaxProperties {
+		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d keys; there are %d", MaxProperties, n)}
+	}
+	return nil
+}
+
+// checkProperty checks the value that begins with the token.
+func checkProperty(value json.Token, nulls bool) *fault {
+	switch value := value.(type) {
+	case string:
+		return checkText(value, MaxPropertiesSize)
+	case json.Number:
+		return checkNumber(value.String())
+	case nil:
+		if !nulls {
+			return &fault{UserErrorInvalid, "must not be null"}
+		}
+	case json.Delim:
+		return &fault{UserErrorInvalid, "must be a string, a number or a boolean: properties are flat"}
+	}
+	return nil
+}
+
+// checkNumber holds a number to the range of doubles; far beyond it PostgreSQL would read it no more.
+func checkNumber(number string) *fault {
+	if len(number) > MaxNumber {
+		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d characters; it has %d", MaxNumber, len(number))}
+	}
+	digits, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	if strings.Trim(digits, "-0.") == "" { // a zero; PostgreSQL minds its exponent as well
+		number = "1e" + cmp.Or(exponent, "0")
+	}
+	if f, err := strconv.ParseFloat(number, 64); err != nil || f == 0 {
+		return &fault{UserErrorInvalid, "must be a number that an IEEE 754 double can hold"}
 	}
 	return nil
 }
