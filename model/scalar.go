@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/binary"
 	"math"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -46,11 +48,30 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 // UnmarshalDateTime reads an instant from GraphQL; BAD_USER_INPUT where it is not RFC 3339 with its offset.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
-		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-			return t.UTC(), nil
+		if t, ok := ParseInstant(s, time.RFC3339); ok {
+			return t, nil
 		}
 	}
 	return time.Time{}, BadInput("", "a DateTime must be an instant in RFC 3339, such as 2026-03-09T14:02:06.000Z")
+}
+
+// strict is what time.Parse is not: of two digits where RFC 3339 has two, with a point before the fraction, and with an
+// offset of less than a day (https://go.dev/issue/54580).
+var strict = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?$`)
+
+// ParseInstant reads an instant, in UTC, in one of these layouts of ISO 8601, and reports whether it is one; t and z are
+// as good as T and Z.
+func ParseInstant(text string, layouts ...string) (time.Time, bool) {
+	text = strings.ToUpper(text)
+	if !strict.MatchString(text) {
+		return time.Time{}, false
+	}
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 // MarshalInt writes a whole number for GraphQL.

@@ -54,6 +54,32 @@ func TestFirstID(t *testing.T) {
 	}
 }
 
+// TestParseInstant holds the forms of an import to what a DateTime is held to.
+func TestParseInstant(t *testing.T) {
+	t.Parallel()
+	layouts := []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", time.DateOnly}
+	for text, want := range map[string]string{ // empty for what is refused
+		"2026-03-09T14:02:06.5Z":    "2026-03-09T14:02:06.5Z",
+		"2026-03-09t14:02:06+0530":  "2026-03-09T08:32:06Z",
+		"2026-03-09T14:02:06.5":     "2026-03-09T14:02:06.5Z",
+		"2026-03-09":                "2026-03-09T00:00:00Z",
+		"2026-03-09T14:02:06+2400":  "",
+		"2026-03-09T14:02:06+23:60": "",
+		"2026-03-09T14:02:06,5":     "",
+		"2026-03-09T4:02:06":        "",
+		"2026-03-09T":               "",
+		"2026-3-9":                  "",
+	} {
+		got, ok := ParseInstant(text, layouts...)
+		if ok != (want != "") || ok && got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%q is read as %v, %v", text, got, ok)
+		}
+	}
+	if got, ok := ParseInstant("2026-03-09", time.RFC3339); ok {
+		t.Errorf("a date alone is read as %v", got)
+	}
+}
+
 func TestScalars(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{ // what is written for what is read; nothing for what is refused
@@ -65,6 +91,16 @@ func TestScalars(t *testing.T) {
 		"2026-03-09":                       "",
 		"2026-02-30T00:00:00Z":             "",
 		"2026-03-09T24:00:00Z":             "",
+		"2026-03-09t14:02:06.5z":           "2026-03-09T14:02:06.500Z",
+		"2026-03-09t14:02:06+23:59":        "2026-03-08T14:03:06.000Z",
+		"2026-03-09T14:02:06-00:00":        "2026-03-09T14:02:06.000Z",
+		"2026-03-09T14:02:06+24:00":        "",
+		"2026-03-09T14:02:06+23:60":        "",
+		"2026-03-09T14:02:06-0530":         "",
+		"2026-03-09T14:02:06,5Z":           "",
+		"2026-03-09T14:02:06.Z":            "",
+		"2026-03-09T4:02:06Z":              "",
+		"2026-03-09 14:02:06Z":             "",
 		"":                                 "",
 	} {
 		got, err := UnmarshalDateTime(text)

@@ -83,12 +83,7 @@ var instants = []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15
 func (r *reader) instant(column string) graphql.Omittable[*time.Time] {
 	const rule = "must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z"
 	return optional(r, column, rule, func(text string) (time.Time, bool) {
-		for _, layout := range instants {
-			if t, err := time.Parse(layout, text); err == nil {
-				return t.UTC(), true
-			}
-		}
-		return time.Time{}, false
+		return model.ParseInstant(text, instants...)
 	})
 }
 
