@@ -32,7 +32,7 @@ func MarshalID(id uuid.UUID) graphql.Marshaler { return graphql.MarshalString(id
 
 // UnmarshalID reads an ID from GraphQL; BAD_USER_INPUT where it is not a UUID.
 func UnmarshalID(v any) (uuid.UUID, error) {
-	if s, ok := v.(string); ok {
+	if s, ok := v.(string); ok && len(s) == len(uuid.Nil.String()) { // of the forms that Parse takes, the one that is written
 		if id, err := uuid.Parse(s); err == nil {
 			return id, nil
 		}

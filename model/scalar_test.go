@@ -113,6 +113,8 @@ func TestScalars(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"01a20222-d8e7-7b3e-bf36-d8e1808d5c52": true, "01A20222-D8E7-7B3E-BF36-D8E1808D5C52": true,
 		"01a20222-d8e7-7b3e-bf36-d8e1808d5c5": false, "": false, "1": false,
+		"{01a20222-d8e7-7b3e-bf36-d8e1808d5c52}": false, "urn:uuid:01a20222-d8e7-7b3e-bf36-d8e1808d5c52": false,
+		"01a20222d8e77b3ebf36d8e1808d5c52": false, "01a20222-d8e7-7b3e-bf36xd8e1808d5c52": false,
 	} {
 		if _, err := UnmarshalID(text); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
