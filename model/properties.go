@@ -125,5 +125,5 @@ func checkNumber(number string) *fault {
 }
 
 func tooLarge(size int) *fault {
-	return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d bytes of JSON; they have %d", MaxPropertiesSize, size)}
+	return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d bytes of JSON as PostgreSQL writes it; they have %d as sent", MaxPropertiesSize, size)}
 }

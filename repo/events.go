@@ -173,7 +173,7 @@ func (u *upsertedEvent) answer(r *eventRequest) {
 	fault := &model.UserError{Code: model.UserErrorCode(u.Outcome)}
 	if fault.Code == model.UserErrorTooLong {
 		fault.Field = append(slices.Clone(r.path), "properties")
-		fault.Message = fmt.Sprintf("properties must have at most %d bytes of JSON", model.MaxPropertiesSize)
+		fault.Message = fmt.Sprintf("properties must have at most %d bytes of JSON as PostgreSQL writes it", model.MaxPropertiesSize)
 	} else {
 		fault.Field = append(slices.Clone(r.path), "customer")
 		fault.Message = "customer must be the key of a customer of this store"

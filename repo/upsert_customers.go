@@ -232,7 +232,7 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 		fault.Message = "the customer is that of an earlier input"
 	case model.UserErrorTooLong:
 		fault.Field = at("properties")
-		fault.Message = fmt.Sprintf("properties must come to at most %d keys and %d bytes of JSON with those that are kept",
+		fault.Message = fmt.Sprintf("properties must come to at most %d keys and %d bytes of JSON as PostgreSQL writes it, with those that are kept",
 			model.MaxProperties, model.MaxPropertiesSize)
 	}
 	r.answer.Upsert, r.answer.Customer = model.Upsert{UserErrors: []*model.UserError{fault}}, nil

@@ -182,7 +182,10 @@ var sources = []*ast.Source{
 "An instant in RFC 3339. Output is always UTC with three fractional digits. Example: ` + "`" + `2026-03-09T14:02:06.000Z` + "`" + `."
 scalar DateTime @specifiedBy(url: "https://scalars.graphql.org/andimarek/date-time.html")
 
-"A flat JSON object: keys in snake_case, values strings, numbers (as IEEE 754 doubles) or booleans. At most 100 keys and 16 KiB."
+"""
+A flat JSON object: keys in snake_case, values strings, numbers (whole ones of 64 bits exactly, others as IEEE 754 doubles) or
+booleans. At most 100 keys, and 16 KiB as PostgreSQL writes it: with a space after each ` + "`" + `:` + "`" + ` and ` + "`" + `,` + "`" + `, and numbers without exponent.
+"""
 scalar Properties @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc8259")
 
 "An object that can be fetched again by its ID. IDs are UUIDs, unique over all types."
