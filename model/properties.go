@@ -125,5 +125,6 @@ func checkNumber(number string) *fault {
 }
 
 func tooLarge(size int) *fault {
-	return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d bytes of JSON as PostgreSQL writes it; they have %d as sent", MaxPropertiesSize, size)}
+	const rule = "must have at most %d bytes of JSON as PostgreSQL writes it; they have %d as sent"
+	return &fault{UserErrorTooLong, fmt.Sprintf(rule, MaxPropertiesSize, size)}
 }
