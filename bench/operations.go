@@ -110,8 +110,8 @@ func operations(customers int64) []operation {
 			variables: `{"email":"user@k@@example.com"}`,
 			draws:     []variable{{"k", firstKey + 1, customers, 1}}, want: []count{{`"id":`, 1}},
 		},
-		search("search: one in a hundred", "99@Example", pageSize),
-		search("search: one of all", "User@k@", 1, variable{"k", firstKey + 1, customers, 1}),
+		search("search: one in a hundred", "99@Example", []count{{`"id":`, pageSize}}),
+		search("search: one of all", "User@key@", nil),
 		upsert("upsert: create both", "CREATED", "CREATED", input("woocommerce", "r", "r", "r", 0), fresh),
 		upsert("upsert: link", "CREATED", "MATCHED_BY_EMAIL", input("bigcommerce", "r", "k", "r", 0), linked, fresh),
 		upsert("upsert: update", "UPDATED", "KEPT", input("woocommerce", "k", "k", "r", 0), existing, fresh),
@@ -140,16 +140,18 @@ func page(name, filter, condition, shape string) operation {
 	}
 }
 
-// search is a first page of the customers that have a fragment, as somebody types it, in one of their fields or identities.
-func search(name, fragment string, found int, draws ...variable) operation {
+// search is a first page of the customers that have a fragment, as somebody types it, in one of their fields or identities:
+// always the same one, with what is found, or one of each sample. (Akin asks its index for a part of it, in which pgbench
+// could not put the digits that are drawn.)
+func search(name, fragment string, found []count) operation {
 	const head = `query Search($search: String!) { customers`
 	return operation{
-		name: name, least: time.Second,
+		name: name, least: time.Second, sampled: found == nil,
 		document: head + fmt.Sprintf(`(first: %d, filter: { search: $search }) { nodes { `, pageSize) + customerFields + ` } ` + pageInfo + ` } }`,
 		postgraphile: head + fmt.Sprintf(`: searchCustomers(storeId: %q, fragment: $search, first: %d) { nodes { `, storeID, pageSize) +
 			pgCustomerFields + ` } ` + pageInfo + ` } }`,
 		variables: `{"search":"` + fragment + `"}`,
-		draws:     draws, want: []count{{`"id":`, found}},
+		want:      found,
 	}
 }
 
