@@ -181,7 +181,8 @@ func killOne(t *testing.T, w *world) {
 func cutConnections(t *testing.T, w *world) {
 	t.Helper()
 	for range longer(15, 100) {
-		w.proxy.Cut(t)
+		w.proxy.Shut()
+		w.proxy.Open(t)
 		w.acks(t, 5)
 	}
 }

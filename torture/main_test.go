@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"akin/repo/repotest"
 )
 
 var long = flag.Bool("long", false, "run the long form: minutes instead of seconds")
@@ -43,7 +45,7 @@ func run(m *testing.M) int {
 		return code
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if err := goleak.Find(); err != nil {
+	if err := goleak.Find(repotest.IgnoreProxy()...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -3,11 +3,8 @@ package transfer_test
 import (
 	"errors"
 	"io"
-	"net"
-	"net/url"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,104 +14,44 @@ import (
 	"akin/transfer"
 )
 
-// gate stands between an import and its database, and can be shut.
-type gate struct {
-	listener net.Listener
-	mu       sync.Mutex
-	shut     bool
-	open     []net.Conn
-	refused  int
-}
-
-// newGate returns a gate, and a database behind it.
-func newGate(t *testing.T) (*gate, *repo.DB) {
+// behindProxy returns a store of a database behind a proxy that can be shut.
+func behindProxy(t *testing.T) (*repotest.Proxy, *repo.Store) {
 	t.Helper()
-	address, err := url.Parse(repotest.URL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := address.Query()
-	socket := filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port"))
-	g := &gate{}
-	if g.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { g.listener.Close(); g.set(true) })
-	go g.serve(socket)
-	query.Del("host")
-	query.Del("port")
-	query.Set("sslmode", "disable")
-	address.Host, address.RawQuery = g.listener.Addr().String(), query.Encode()
-	db, err := repo.Open(t.Context(), address.String(), nil)
+	proxy := repotest.NewProxy(t, repotest.URL(t))
+	db, err := repo.Open(t.Context(), proxy.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	return g, db
+	store, _ := repotest.NewStore(t, db, "test")
+	return proxy, store
 }
 
-func (g *gate) serve(socket string) {
-	for {
-		client, err := g.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("unix", socket)
-		if err != nil {
-			client.Close()
-			continue
-		}
-		g.mu.Lock()
-		if g.shut {
-			g.refused++
-			client.Close()
-			server.Close()
-		} else {
-			g.open = append(g.open, client, server)
-			go func() { _, _ = io.Copy(client, server); client.Close() }()
-			go func() { _, _ = io.Copy(server, client); server.Close() }()
-		}
-		g.mu.Unlock()
-	}
-}
-
-// set shuts or opens the gate; shutting cuts what is open.
-func (g *gate) set(shut bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut = shut
-	if shut {
-		for _, conn := range g.open {
-			conn.Close()
-		}
-		g.open = nil
-	}
-}
-
-// opensOn opens the gate once something has been said.
+// opensOn opens the proxy once something has been said.
 type opensOn struct {
-	gate *gate
-	said strings.Builder
+	t     *testing.T
+	proxy *repotest.Proxy
+	said  strings.Builder
 }
 
 func (o *opensOn) Write(p []byte) (int, error) {
-	o.gate.set(false)
+	o.proxy.Open(o.t)
 	return o.said.Write(p)
 }
 
-// shutting shuts the gate after a number of bytes.
+// shutting shuts the proxy after a number of bytes.
 type shutting struct {
 	source io.Reader
 	left   int
-	gate   *gate
+	proxy  *repotest.Proxy
 }
 
 func (s *shutting) Read(p []byte) (int, error) {
 	if s.left > 0 {
 		p = p[:min(len(p), 4096, s.left)]
-	} else if s.gate != nil {
-		s.gate.set(true)
-		s.gate = nil
+	} else if s.proxy != nil {
+		s.proxy.Shut()
+		s.proxy = nil
 	}
 	n, err := s.source.Read(p)
 	s.left -= n
@@ -124,12 +61,11 @@ func (s *shutting) Read(p []byte) (int, error) {
 func TestImportWaitsForADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	file, want, _ := generate(t, 5_000, "csv")
-	g, db := newGate(t)
-	store, _ := repotest.NewStore(t, db, "test")
+	proxy, store := behindProxy(t)
 	text := read(t, file)
-	progress := &opensOn{gate: g}
+	progress := &opensOn{t: t, proxy: proxy}
 	report := mustImport(t, store, transfer.ImportConfig{
-		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Progress: progress,
+		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, proxy}, Progress: progress,
 		Failed: filepath.Join(t.TempDir(), "failed.csv"),
 	})
 	// A batch that was written when its connection was cut is sent again and found unchanged.
@@ -147,18 +83,17 @@ func TestImportWaitsForADatabaseThatIsAway(t *testing.T) {
 func TestImportGivesUpOnADatabaseThatStaysAway(t *testing.T) {
 	t.Parallel()
 	file, want, _ := generate(t, 5_000, "csv")
-	g, db := newGate(t)
-	store, _ := repotest.NewStore(t, db, "test")
+	proxy, store := behindProxy(t)
 	text := read(t, file)
 	report, err := transfer.Import(t.Context(), store, transfer.ImportConfig{
-		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, g}, Patience: 50 * time.Millisecond,
+		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, proxy}, Patience: 50 * time.Millisecond,
 		Failed: filepath.Join(t.TempDir(), "failed.csv"), Concurrency: 2,
 	})
 	var known *model.Error
 	if !errors.As(err, &known) || known.Code != model.CodeUnavailable || !strings.Contains(err.Error(), "import the file again") {
 		t.Errorf("the error is %v", err)
 	}
-	g.set(false)
+	proxy.Open(t)
 	identities, _ := contents(t, store)
 	if report.Rows() >= want.Rows() || len(identities) < report.Created {
 		t.Errorf("the store has %d identities; the report is %+v", len(identities), report)

@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
 )
 
 // Proxy is a Toxiproxy before a PostgreSQL of the tests': the network between, on a bad day.
@@ -60,12 +62,22 @@ func (p *Proxy) Delay(t testing.TB, upstream, downstream time.Duration) (end fun
 	return func() { p.proxy.Toxics.ResetToxics(context.Background()) }
 }
 
-// Cut ends every connection, whatever it is doing, and lets new ones in.
-func (p *Proxy) Cut(t testing.TB) {
+// Shut ends every connection, whatever it is doing, and refuses new ones.
+func (p *Proxy) Shut() { p.proxy.Stop() }
+
+// Open lets connections in again.
+func (p *Proxy) Open(t testing.TB) {
 	t.Helper()
-	p.proxy.Stop()
-	if err := p.proxy.Start(); err != nil {
-		t.Fatal(err)
+	if err := p.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		t.Error(err)
+	}
+}
+
+// IgnoreProxy leaves out of goleak what Toxiproxy keeps of a connection that was shut with something on its way.
+func IgnoreProxy() []goleak.Option {
+	return []goleak.Option{
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
 	}
 }
 

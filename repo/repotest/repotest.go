@@ -57,7 +57,7 @@ func leaks(code int) error {
 		return nil
 	}
 	http.DefaultClient.CloseIdleConnections() // as good as the tests' own
-	return goleak.Find()
+	return goleak.Find(IgnoreProxy()...)
 }
 
 // URL returns the address of a new database with Akin's tables and nothing in them, cloned from a template. It is
