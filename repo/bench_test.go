@@ -97,3 +97,32 @@ func BenchmarkUpsert(b *testing.B) {
 		return benchInput(10_000_000+i, i, fmt.Sprint("Jane ", n))
 	})
 }
+
+// BenchmarkUpsertCustomer is one customer that is updated, and batches of 100.
+func BenchmarkUpsertCustomer(b *testing.B) {
+	for name, size := range map[string]int{"update": 1, "batch of 100 updates": 100} {
+		b.Run(name, func(b *testing.B) {
+			store, _ := repotest.NewStore(b, repotest.New(b), "shop")
+			inputs := make([]*model.UpsertCustomerInput, size)
+			for i := range inputs {
+				inputs[i] = byExternalID(fmt.Sprint("C-", i))
+			}
+			b.ReportAllocs()
+			n, outcome := 0, model.OutcomeCreated
+			upsert := func() {
+				for _, in := range inputs {
+					in.FirstName = omittable(fmt.Sprint("Jane ", n))
+				}
+				batch, err := store.UpsertCustomers(b.Context(), inputs, model.KeepValid)
+				if err != nil || *batch.Results[size-1].Outcome != outcome {
+					b.Fatal(batch, err)
+				}
+				n, outcome = n+1, model.OutcomeUpdated
+			}
+			upsert()
+			for b.Loop() {
+				upsert()
+			}
+		})
+	}
+}

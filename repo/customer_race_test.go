@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -357,6 +358,64 @@ func TestCustomersRaceWithIdentities(t *testing.T) {
 			}
 			checkTold(t, store, id, answers)
 		}
+	}
+	checkDeadlocks(t, url)
+}
+
+// TestCustomersRaceWithWhatLinksToThem has customers changed while identities and events are linked to them, alone and in
+// batches: nobody waits for somebody who waits for him.
+func TestCustomersRaceWithWhatLinksToThem(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	store, _ := repotest.NewStore(t, open(t, url+"&pool_max_conns=16", nil), "store")
+	races := 300
+	if testing.Short() {
+		races = 20
+	}
+	const customers = 3
+	email := func(customer int) string { return fmt.Sprint("c", customer, "@example.com") }
+	for i := range customers {
+		upserted(t, store, model.OutcomeCreated, byEmail(email(i)))
+	}
+	var updated atomic.Int64
+	for race := range races {
+		together(t, racers, func(i int) error {
+			random := rand.New(rand.NewPCG(uint64(race), uint64(i)))
+			some := random.Perm(customers)[:1+random.IntN(customers)]
+			switch i % 4 {
+			case 0:
+				var events []*model.UpsertCustomerEventInput
+				for _, c := range some {
+					events = append(events, &model.UpsertCustomerEventInput{
+						Customer: model.CustomerKey{Email: ptr(email(c))}, Source: "race", Type: "ran", EventID: fmt.Sprint(race, " ", i, " ", c),
+					})
+				}
+				_, err := store.UpsertCustomerEvents(t.Context(), events, model.KeepValid)
+				return err
+			case 1:
+				var identities []*model.UpsertCustomerIdentityInput
+				for _, c := range some {
+					identities = append(identities, input(fmt.Sprint(race, " ", i, " ", c), email(c)))
+				}
+				_, err := store.UpsertCustomerIdentities(t.Context(), identities, model.KeepValid)
+				return err
+			default:
+				var changes []*model.UpsertCustomerInput
+				for _, c := range some {
+					in := byEmail(email(c))
+					in.FirstName = omittable(fmt.Sprint(race, " ", i))
+					changes = append(changes, in)
+				}
+				batch, err := store.UpsertCustomers(t.Context(), changes, model.KeepValid)
+				if err == nil {
+					updated.Add(int64(batch.UpdatedCount()))
+				}
+				return err
+			}
+		})
+	}
+	if n := one[int](t, connect(t, url), `SELECT sum(version) FROM customers`); n != customers+int(updated.Load()) {
+		t.Errorf("the versions come to %d after %d updates of %d customers", n, updated.Load(), customers)
 	}
 	checkDeadlocks(t, url)
 }

@@ -13,20 +13,16 @@ import (
 	"akin/model"
 )
 
-// mutableColumns are those that a change can set; the function customer_changed, in the migrations, says how.
-const mutableColumns = `external_id, email, email_normalized, phone_number, first_name, last_name, gender,
+const customerColumns = `store_id, id, external_id, email, email_normalized, phone_number, first_name, last_name, gender,
         account_created_at, account_status, default_language, default_currency, tags, address,
-        accepts_email_marketing, accepts_sms_marketing, properties`
-
-const customerColumns = `store_id, id, ` + mutableColumns + `, version, created_at, updated_at`
+        accepts_email_marketing, accepts_sms_marketing, properties, version, created_at, updated_at`
 
 // upsertCustomers creates or updates the customers that a set of changes names.
 //
 // found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
-// since then ends in no row (another version, nothing left to change, properties beyond their limits, which are
-// model.MaxProperties and model.MaxPropertiesSize) or in a failed statement (a key taken meanwhile), and the caller runs
-// it again. What a change leaves alone stays as the row has it when it is written, so that of two changes at once neither
-// is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
+// since then ends in no row (see change_customers in the migrations) or in a failed statement (a key taken meanwhile), and
+// the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two changes at
+// once neither is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
 //
 // $1 store, $2 to $11 the columns of input as arrays.
 const upsertCustomers = `
@@ -78,23 +74,6 @@ WITH input AS MATERIALIZED (
     WHERE fault IS NULL AND (customer).id IS NULL
     ORDER BY email_normalized COLLATE "C", external_id COLLATE "C"
     RETURNING ` + customerColumns + `
-), locked AS MATERIALIZED (
-    SELECT id FROM customers
-    WHERE store_id = (SELECT $1::uuid)
-        AND id = ANY (ARRAY(SELECT (customer).id FROM verdict WHERE fault IS NULL AND customer IS DISTINCT FROM changed))
-    ORDER BY id
-    FOR NO KEY UPDATE
-), upd AS (
-    UPDATE customers
-    SET (` + mutableColumns + `) = (SELECT ` + mutableColumns + ` FROM customer_changed(customers, change)),
-        version = version + 1, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond')
-    FROM verdict
-    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT locked.id FROM locked)) AND id = (customer).id
-        AND fault IS NULL AND (if_version IS NULL OR if_version = version)
-        AND customers IS DISTINCT FROM customer_changed(customers, change)
-        AND (NOT change ? 'properties' OR octet_length((customer_changed(customers, change)).properties::text) <= 16384
-            AND (SELECT count(*) FROM jsonb_object_keys((customer_changed(customers, change)).properties)) <= 100)
-    RETURNING position, ` + customerColumns + `
 )
 SELECT position, 'CREATED' AS outcome, NULL AS fault, NULL AS field, NULL::uuid AS conflicting_id, ins.*
 FROM ins JOIN verdict ON new_id = ins.id
@@ -103,7 +82,13 @@ SELECT position, CASE WHEN fault IS NULL THEN 'UNCHANGED' END, fault, field, con
 FROM verdict CROSS JOIN LATERAL (SELECT (customer).*) AS row
 WHERE fault IS NOT NULL OR (customer).id IS NOT NULL AND customer IS NOT DISTINCT FROM changed
 UNION ALL
-SELECT position, 'UPDATED', NULL, NULL, NULL, ` + customerColumns + ` FROM upd`
+SELECT position, 'UPDATED', NULL, NULL, NULL, updated.*
+FROM (
+    SELECT array_agg((customer).id) AS ids, array_agg(change) AS changes, array_agg(if_version) AS if_versions FROM verdict
+    WHERE fault IS NULL AND (customer).id IS NOT NULL AND customer IS DISTINCT FROM changed
+) AS due CROSS JOIN LATERAL (
+    SELECT ` + customerColumns + ` FROM change_customers($1, ids, changes, if_versions) WHERE ids IS NOT NULL
+) AS updated JOIN verdict ON (customer).id = updated.id AND fault IS NULL`
 
 // wantedCustomer is what an input asks for, with the ID and the time of the customer that may have to be created.
 type wantedCustomer struct {
