@@ -203,11 +203,10 @@ type exportCommand struct {
 	Store  string        `default:"default" placeholder:"NAME" help:"The store to export (${default})."`
 }
 
-// Help says what an export is not for.
+// Help says what an export is for.
 func (*exportCommand) Help() string {
-	return "An export carries lists between systems: import customers first, then identities, then events. An identity's row does " +
-		"not name its customer; in another store it goes to whoever has its email there, or to a new customer. The rows of a customer " +
-		"with neither an externalId nor an email, and of its events, cannot be imported. To back up the whole or to move it, use pg_dump."
+	return "Imported into an empty store in the order customers, identities, events, an export makes the same of it, under the " +
+		"same IDs; version and updatedAt are the new store's. To back up a database with its stores and tokens, use pg_dump."
 }
 
 // Run exports the store. The file is there whole or not at all.

@@ -76,6 +76,7 @@ type UpsertCustomerInput struct {
 	AcceptsSmsMarketing   graphql.Omittable[*bool]
 	Properties            graphql.Omittable[Properties]
 	IfVersion             *int
+	Origin                Origin
 }
 
 // CustomerChange is what an UpsertCustomerInput asks for, checked and in normalised form.
@@ -84,6 +85,7 @@ type CustomerChange struct {
 	Columns   map[string]any // the columns to set, nil for null, by their names in the database
 	OnCreate  map[string]any // those to set besides where nobody has the key: the key itself
 	IfVersion *int
+	Origin    Origin
 }
 
 // Check returns the change that the input asks for, or else every fault of the input. path is where the input stands in
@@ -115,7 +117,7 @@ func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserErr
 	if c.faults != nil {
 		return nil, c.faults
 	}
-	change := &CustomerChange{By: by, Columns: c.columns, OnCreate: map[string]any{}, IfVersion: in.IfVersion}
+	change := &CustomerChange{By: by, Columns: c.columns, OnCreate: map[string]any{}, IfVersion: in.IfVersion, Origin: in.Origin}
 	if by.ExternalID != nil {
 		change.OnCreate["external_id"] = by.ExternalID
 	}
@@ -331,6 +333,9 @@ func (c *CustomerChange) Keys() []any {
 		add("email_normalized", *c.By.Email)
 	case c.By.Identity != nil:
 		keys = append(keys, *c.By.Identity)
+	}
+	if c.Origin.ID != nil && c.By.ID == nil {
+		add("id", c.Origin.ID.String())
 	}
 	for _, column := range []string{"external_id", "email_normalized"} {
 		if value := c.Columns[column]; value != nil && !slices.Contains(keys, any(key{column, value.(string)})) {

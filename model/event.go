@@ -40,6 +40,7 @@ type UpsertCustomerEventInput struct {
 	EventID    string
 	OccurredAt *time.Time
 	Properties Properties
+	Origin     Origin
 }
 
 // EventKey identifies an event in its store.

@@ -45,6 +45,7 @@ type UpsertCustomerIdentityInput struct {
 	// FirstName and LastName keep what is known where nil, and clear it where empty.
 	FirstName *string
 	LastName  *string
+	Origin    Origin
 }
 
 // Check returns the identity that the input asks for, with its platform and its email in normalised form, or else

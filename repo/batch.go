@@ -3,8 +3,10 @@ package repo
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"akin/model"
@@ -107,6 +109,29 @@ func duplicate(earlier int, path []string) *model.UserError {
 		Code: model.UserErrorDuplicateInBatch, Field: path,
 		Message: "the key is that of inputs[" + strconv.Itoa(earlier) + "]",
 	}
+}
+
+// idsOf returns the IDs that the requests' objects get if they are new.
+func idsOf[W any, P model.UpsertPayload](requests []*request[W, P], id func(*W) uuid.UUID) []uuid.UUID {
+	ids := make([]uuid.UUID, len(requests))
+	for i, r := range requests {
+		ids[i] = id(r.wanted)
+	}
+	return ids
+}
+
+// refuseTakenIDs answers the requests that would give a new object the ID of another, as an import can, and returns the
+// others to be written again.
+func refuseTakenIDs[W any, P model.UpsertPayload](requests []*request[W, P], taken func(*W) bool) ([]*request[W, P], error) {
+	return slices.DeleteFunc(slices.Clone(requests), func(r *request[W, P]) bool {
+		if !taken(r.wanted) {
+			return false
+		}
+		r.answer.Result().UserErrors = []*model.UserError{{
+			Code: model.UserErrorTaken, Field: append(slices.Clone(r.path), "id"), Message: "id is that of an object with another key",
+		}}
+		return true
+	}), errLostRace
 }
 
 // errFaulty undoes a batch that is to be written whole or not at all.

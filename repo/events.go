@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -94,7 +95,7 @@ func (s *Store) eventKind() kind[model.UpsertCustomerEventInput, wantedEvent, *m
 				return nil, nil, faults
 			}
 			wanted := &wantedEvent{UpsertCustomerEventInput: *checked}
-			wanted.id, wanted.time = model.NewID()
+			wanted.id, wanted.time = input.Origin.NewID()
 			return wanted, []any{wanted.Key()}, nil
 		},
 		write: s.upsertEvents,
@@ -135,7 +136,7 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 	for i, r := range requests {
 		w := r.wanted
 		byKey[w.Key()] = r
-		ids[i], externalIDs[i], emails[i] = w.Customer.ID, w.Customer.ExternalID, w.Customer.Email
+		ids[i], externalIDs[i], emails[i] = cmp.Or(w.Origin.CustomerID, w.Customer.ID), w.Customer.ExternalID, w.Customer.Email
 		if w.Customer.Identity != nil {
 			platforms[i], platformIDs[i] = &w.Customer.Identity.Platform, &w.Customer.Identity.PlatformCustomerID
 		}
@@ -147,6 +148,16 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
 		s.id, ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
 	}, &rows)
+	if violates(err, "customer_events_pkey") {
+		holders, err := s.eventsByID(ctx, idsOf(requests, func(w *wantedEvent) uuid.UUID { return w.id }))
+		if err != nil {
+			return requests, err
+		}
+		return refuseTakenIDs(requests, func(w *wantedEvent) bool {
+			holder := holders[w.id]
+			return holder != nil && (model.EventKey{Source: holder.Source, EventID: holder.EventID}) != w.Key()
+		})
+	}
 	if err != nil {
 		return requests, err
 	}

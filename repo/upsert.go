@@ -67,13 +67,15 @@ SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION AL
 // meanwhile and a third one is updating waits for the third, and holds the customers it created. The LATERALs keep the
 // plan to the indexes when a table has no statistics yet, and the store is hidden from the planner as addHidden does.
 //
-// $1 store, $2 to $11 the columns of input as arrays.
+// on_customer is of imports: a new identity's customer, where the store has it.
+//
+// $1 store, $2 to $12 the columns of input as arrays.
 const upsertMany = `
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::uuid[], $9::timestamptz[], $10::uuid[], $11::timestamptz[])
+        $8::uuid[], $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::uuid[])
     WITH ORDINALITY AS input (on_platform, their_id, new_email, new_normalized, new_first, new_last,
-        identity_id, identity_time, new_customer_id, customer_time, position)
+        identity_id, identity_time, new_customer_id, customer_time, on_customer, position)
 ), cur AS MATERIALIZED (
     SELECT known.*, position,
         CASE WHEN email = new_email AND (new_first IS NULL OR coalesce(first_name, '') = new_first)
@@ -99,12 +101,16 @@ WITH input AS MATERIALIZED (
             AND (new_last IS NULL OR coalesce(last_name, '') = new_last))
     RETURNING ` + identityColumns + `, 'UPDATED' AS outcome
 ), unknown AS MATERIALIZED (
-    SELECT * FROM input WHERE position <> ALL (ARRAY(SELECT position FROM cur))
+    SELECT *, (SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND id = on_customer) AS given_customer
+    FROM input WHERE position <> ALL (ARRAY(SELECT position FROM cur))
 ), new AS (
     INSERT INTO customers (store_id, id, email, email_normalized, first_name, last_name, created_at, updated_at)
     SELECT $1, new_customer_id, new_email, new_normalized, nullif(new_first, ''), nullif(new_last, ''), customer_time,
         greatest(statement_timestamp(), customer_time)
-    FROM (SELECT DISTINCT ON (new_normalized COLLATE "C") * FROM unknown ORDER BY new_normalized COLLATE "C", position) AS earliest
+    FROM (
+        SELECT DISTINCT ON (new_normalized COLLATE "C") * FROM unknown WHERE given_customer IS NULL
+        ORDER BY new_normalized COLLATE "C", position
+    ) AS earliest
     ORDER BY new_normalized COLLATE "C"
     ON CONFLICT (store_id, email_normalized) DO NOTHING
     RETURNING id, email_normalized
@@ -117,9 +123,10 @@ WITH input AS MATERIALIZED (
     ) AS known
 ), ins AS (
     INSERT INTO customer_identities (` + identityColumns + `)
-    SELECT $1, identity_id, cus.id, on_platform, their_id, new_email, new_normalized,
+    SELECT $1, identity_id, coalesce(given_customer, cus.id), on_platform, their_id, new_email, new_normalized,
         nullif(new_first, ''), nullif(new_last, ''), identity_time, greatest(statement_timestamp(), identity_time)
-    FROM unknown JOIN cus ON cus.email_normalized = new_normalized
+    FROM unknown LEFT JOIN cus ON cus.email_normalized = new_normalized
+    WHERE coalesce(given_customer, cus.id) IS NOT NULL
     ORDER BY on_platform COLLATE "C", their_id COLLATE "C"
     RETURNING ` + identityColumns + `, 'CREATED' AS outcome
 )
@@ -132,6 +139,7 @@ type wantedIdentity struct {
 	model.CustomerIdentity
 
 	newCustomer model.Customer
+	customerID  *uuid.UUID // whose the identity is to be if it is new, if there is such a customer
 }
 
 func (s *Store) identityKind() kind[model.UpsertCustomerIdentityInput, wantedIdentity, *model.UpsertCustomerIdentityPayload] {
@@ -143,7 +151,8 @@ func (s *Store) identityKind() kind[model.UpsertCustomerIdentityInput, wantedIde
 				return nil, nil, faults
 			}
 			wanted := &wantedIdentity{CustomerIdentity: *checked}
-			wanted.ID, wanted.CreatedAt = model.NewID()
+			wanted.ID, wanted.CreatedAt = input.Origin.NewID()
+			wanted.customerID = input.Origin.CustomerID
 			wanted.newCustomer.ID, wanted.newCustomer.CreatedAt = model.NewID()
 			return wanted, []any{wanted.Key()}, nil
 		},
@@ -216,6 +225,7 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		platforms, theirIDs, emails, normalized = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		firstNames, lastNames                   = make([]*string, n), make([]*string, n)
 		ids, customerIDs                        = make([][16]byte, n), make([][16]byte, n)
+		givenCustomers                          = make([]*uuid.UUID, n)
 		times, customerTimes                    = make([]time.Time, n), make([]time.Time, n)
 		byKey                                   = make(map[model.PlatformIdentityKey]*identityRequest, n)
 	)
@@ -226,13 +236,24 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		firstNames[i], lastNames[i] = w.FirstName, w.LastName
 		ids[i], times[i] = w.ID, w.CreatedAt
 		customerIDs[i], customerTimes[i] = w.newCustomer.ID, w.newCustomer.CreatedAt
+		givenCustomers[i] = w.customerID
 	}
 	var rows []*upsertedIdentity
 	err := scanRows(ctx, s.db, q, upsertMany, []any{
 		// Planned anew each time, for the tables as they are: a plan kept from when they were empty would read them whole.
 		pgx.QueryExecModeCacheDescribe,
-		s.id, platforms, theirIDs, emails, normalized, firstNames, lastNames, ids, times, customerIDs, customerTimes,
+		s.id, platforms, theirIDs, emails, normalized, firstNames, lastNames, ids, times, customerIDs, customerTimes, givenCustomers,
 	}, &rows)
+	if violates(err, "customer_identities_pkey") {
+		holders, err := s.identitiesByID(ctx, idsOf(requests, func(w *wantedIdentity) uuid.UUID { return w.ID }))
+		if err != nil {
+			return requests, err
+		}
+		return refuseTakenIDs(requests, func(w *wantedIdentity) bool {
+			holder := holders[w.ID]
+			return holder != nil && holder.Key() != w.Key()
+		})
+	}
 	if err != nil {
 		return requests, err
 	}

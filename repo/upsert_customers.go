@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,7 +23,8 @@ const customerColumns = `store_id, id, external_id, email, email_normalized, pho
 // found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
 // since then ends in no row (see change_customers in the migrations) or in a failed statement (a key taken meanwhile), and
 // the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two changes at
-// once neither is lost. Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID.
+// once neither is lost. An import that brings a customer's ID has it both as by_id and as new_id. Locks are taken in one
+// order: inserts, sorted by key, then updates, sorted by ID.
 //
 // $1 store, $2 to $11 the columns of input as arrays.
 const upsertCustomers = `
@@ -54,7 +56,7 @@ WITH input AS MATERIALIZED (
     ORDER BY input.position, field DESC
 ), verdict AS MATERIALIZED (
     SELECT input.*, customer, changed, field, taken.id AS conflicting_id, CASE
-        WHEN (customer).id IS NULL AND coalesce(if_version::text, by_id::text, by_platform) IS NOT NULL THEN 'NOT_FOUND'
+        WHEN (customer).id IS NULL AND coalesce(if_version::text, nullif(by_id, new_id)::text, by_platform) IS NOT NULL THEN 'NOT_FOUND'
         WHEN if_version <> (customer).version THEN 'VERSION_CONFLICT'
         WHEN taken.id IS NOT NULL THEN 'TAKEN'
         WHEN (customer).id IN (SELECT (earlier.customer).id FROM found AS earlier WHERE earlier.position < input.position)
@@ -109,7 +111,7 @@ func (s *Store) customerKind() kind[model.UpsertCustomerInput, wantedCustomer, *
 				return nil, nil, faults
 			}
 			wanted := &wantedCustomer{CustomerChange: *change}
-			wanted.id, wanted.time = model.NewID()
+			wanted.id, wanted.time = input.Origin.NewID()
 			return wanted, change.Keys(), nil
 		},
 		write: s.upsertCustomers,
@@ -161,7 +163,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		if creations[i], err = asJSON(w.OnCreate); err != nil {
 			return requests, err
 		}
-		ids[i], externalIDs[i], emails[i] = w.By.ID, w.By.ExternalID, w.By.Email
+		ids[i], externalIDs[i], emails[i] = cmp.Or(w.Origin.ID, w.By.ID), w.By.ExternalID, w.By.Email
 		if w.By.Identity != nil {
 			platforms[i], platformIDs[i] = &w.By.Identity.Platform, &w.By.Identity.PlatformCustomerID
 		}

@@ -20,13 +20,13 @@ var customerColumns = []string{
 	"acceptsEmailMarketing", "acceptsSmsMarketing", "properties",
 }
 
-// customers are upserted by id where a row has one, or else by externalId, or else by email. A row whose externalId
-// nobody has, with the email of a customer without one, is that customer's. An export has no IDs: another store gives its
-// own.
+// customers are upserted by the first of id, externalId and email that a row has and somebody in the store has too; where
+// nobody has, one is created, with the row's id. A row whose externalId nobody has, with the email of a customer without
+// one, is that customer's.
 var customers = named(&kind{
 	wrapper:  "customer",
 	columns:  customerColumns,
-	exported: customerColumns[1:],
+	exported: customerColumns,
 	groups:   []string{"address"},
 	required: [][]string{{"id", "externalId", "email"}},
 	check:    checkCustomer,
@@ -47,6 +47,7 @@ var customers = named(&kind{
 
 // customerRecord is a customer as an export shows it.
 type customerRecord struct {
+	ID                    uuid.UUID            `json:"id"`
 	ExternalID            *string              `json:"externalId"`
 	Email                 *string              `json:"email"`
 	PhoneNumber           *string              `json:"phoneNumber"`
@@ -79,7 +80,7 @@ type addressRecord struct {
 
 func customerRecordOf(c *model.Customer) any {
 	return customerRecord{
-		ExternalID: c.ExternalID, Email: c.Email, PhoneNumber: c.PhoneNumber, FirstName: c.FirstName, LastName: c.LastName,
+		ID: c.ID, ExternalID: c.ExternalID, Email: c.Email, PhoneNumber: c.PhoneNumber, FirstName: c.FirstName, LastName: c.LastName,
 		Gender: c.Gender, AccountCreatedAt: utc(c.AccountCreatedAt), AccountStatus: c.AccountStatus,
 		DefaultLanguage: c.DefaultLanguage, DefaultCurrency: c.DefaultCurrency, Tags: c.Tags, Address: (*addressRecord)(c.Address),
 		AcceptsEmailMarketing: c.AcceptsEmailMarketing, AcceptsSmsMarketing: c.AcceptsSmsMarketing, Properties: c.Properties,
@@ -104,7 +105,8 @@ func checkCustomer(v values) (any, claims, []string) {
 		AcceptsEmailMarketing: r.boolean("acceptsEmailMarketing"), AcceptsSmsMarketing: r.boolean("acceptsSmsMarketing"),
 		Properties: r.properties(),
 	}
-	input.By = customerKey(r.id("id"), input.ExternalID.Value(), input.Email.Value())
+	input.Origin.ID = r.newID("id")
+	input.By = customerKey(input.ExternalID.Value(), input.Email.Value(), input.Origin.ID)
 	if input.By == (model.CustomerKey{}) {
 		r.faults = append(r.faults, "the row has no key: an externalId or an email")
 	}
@@ -119,22 +121,31 @@ func checkCustomer(v values) (any, claims, []string) {
 	return input, claims{own: change.Keys()}, nil
 }
 
-// customerKey returns the first of these keys that there is.
-func customerKey(id *uuid.UUID, externalID, email *string) model.CustomerKey {
+// customerKey returns the first of these keys that there is. The ID is the last, because it is the customer's Origin too,
+// which goes before any key.
+func customerKey(externalID, email *string, id *uuid.UUID) model.CustomerKey {
 	switch {
-	case id != nil:
-		return model.CustomerKey{ID: id}
 	case externalID != nil:
 		return model.CustomerKey{ExternalID: externalID}
-	default:
+	case email != nil:
 		return model.CustomerKey{Email: email}
+	default:
+		return model.CustomerKey{ID: id}
 	}
 }
 
 func (r *reader) id(column string) *uuid.UUID {
 	return optional(r, column, "must be a UUID", func(text string) (uuid.UUID, bool) {
-		id, err := uuid.Parse(text)
+		id, err := model.UnmarshalID(text)
 		return id, err == nil
+	}).Value()
+}
+
+// newID returns the ID of an object that may be new.
+func (r *reader) newID(column string) *uuid.UUID {
+	return optional(r, column, "must be an ID that Akin gave, a UUID of version 7", func(text string) (uuid.UUID, bool) {
+		id, err := model.UnmarshalID(text)
+		return id, err == nil && model.CanBeNew(id)
 	}).Value()
 }
 

@@ -11,20 +11,22 @@ import (
 )
 
 var eventColumns = []string{
-	"customer.id", "customer.externalId", "customer.email", "customer.identity.platform", "customer.identity.platformCustomerId",
+	"id", "customer.id", "customer.externalId", "customer.email", "customer.identity.platform", "customer.identity.platformCustomerId",
 	"source", "type", "eventId", "occurredAt", "properties",
 }
 
-// events are upserted by source and eventId. The customer is named by the first of its keys that a row has.
+// events are upserted by source and eventId; one that is new has the row's id. The customer is the one with the row's
+// customer.id where the store has it, or else the one named by the first of the other keys that the row has.
 var events = named(&kind{
 	wrapper:  "customer_event",
 	columns:  eventColumns,
-	exported: []string{"customer.externalId", "customer.email", "source", "type", "eventId", "occurredAt", "properties"},
+	exported: []string{"id", "customer.id", "customer.externalId", "customer.email", "source", "type", "eventId", "occurredAt", "properties"},
 	names: map[string]string{
+		"customerId": "customer.id", "customer_id": "customer.id",
 		"externalId": "customer.externalId", "external_id": "customer.externalId", "email": "customer.email",
 	},
 	groups:   []string{"customer", "customer.identity"},
-	required: [][]string{{"source"}, {"type"}, {"eventId"}, append([]string{"customer"}, eventColumns[:4]...)},
+	required: [][]string{{"source"}, {"type"}, {"eventId"}, append([]string{"customer"}, eventColumns[1:5]...)},
 	check:    checkEvent,
 	write:    writer((*repo.Store).UpsertCustomerEvents),
 	count:    func(ctx context.Context, store *repo.Store) (int, error) { return store.CountEvents(ctx) },
@@ -42,8 +44,8 @@ var events = named(&kind{
 			return nil, nil, err
 		}
 		all, next := records(*page, func(e *model.CustomerEvent) any {
-			customer := customerKeys{of[e.CustomerID].ExternalID, of[e.CustomerID].Email}
-			return eventRecord{customer, e.Source, e.Type, e.EventID, e.OccurredAt.UTC(), e.Properties}
+			customer := customerKeys{e.CustomerID, of[e.CustomerID].ExternalID, of[e.CustomerID].Email}
+			return eventRecord{e.ID, customer, e.Source, e.Type, e.EventID, e.OccurredAt.UTC(), e.Properties}
 		})
 		return all, next, nil
 	},
@@ -51,6 +53,7 @@ var events = named(&kind{
 
 // eventRecord is an event as an export shows it.
 type eventRecord struct {
+	ID         uuid.UUID        `json:"id"`
 	Customer   customerKeys     `json:"customer"`
 	Source     string           `json:"source"`
 	Type       string           `json:"type"`
@@ -60,8 +63,9 @@ type eventRecord struct {
 }
 
 type customerKeys struct {
-	ExternalID *string `json:"externalId"`
-	Email      *string `json:"email"`
+	ID         uuid.UUID `json:"id"`
+	ExternalID *string   `json:"externalId"`
+	Email      *string   `json:"email"`
 }
 
 func checkEvent(v values) (any, claims, []string) {
@@ -69,13 +73,17 @@ func checkEvent(v values) (any, claims, []string) {
 	input := &model.UpsertCustomerEventInput{
 		Source: r.required("source"), Type: r.required("type"), EventID: r.required("eventId"),
 		OccurredAt: r.instant("occurredAt").Value(), Properties: r.properties().Value(),
+		Origin: model.Origin{ID: r.newID("id"), CustomerID: r.id("customer.id")},
 	}
-	input.Customer = customerKey(r.id("customer.id"), r.text("customer.externalId").Value(), r.text("customer.email").Value())
+	input.Customer = customerKey(r.text("customer.externalId").Value(), r.text("customer.email").Value(), nil)
 	platform := r.required("customer.identity.platform")
 	if input.Customer == (model.CustomerKey{}) && platform != "" {
 		input.Customer.Identity = &model.PlatformIdentityKey{
 			Platform: platform, PlatformCustomerID: r.required("customer.identity.platformCustomerId"),
 		}
+	}
+	if input.Customer == (model.CustomerKey{}) {
+		input.Customer.ID = input.Origin.CustomerID
 	}
 	if input.Customer == (model.CustomerKey{}) {
 		r.faults = append(r.faults, "the row does not name its customer: by externalId, email, id or identity")
@@ -88,5 +96,5 @@ func checkEvent(v values) (any, claims, []string) {
 	if r.faults != nil {
 		return nil, claims{}, r.faults
 	}
-	return input, claims{own: []any{checked.Key()}}, nil
+	return input, claims{own: ownClaims(checked.Key(), input.Origin)}, nil
 }

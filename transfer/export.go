@@ -34,10 +34,9 @@ type ExportConfig struct {
 }
 
 // Export writes all customers, identities or events of a store to a file, oldest first, and returns how many. Importing
-// all three into an empty store, in this order of kinds, gives the same customers with the same identities and events.
-// What differs are the IDs, versions and times, which are the new store's, and with them the order of creation; the
-// customer of an identity that has another email than its customer, which goes to whoever has its email; and a customer
-// with neither an externalId nor an email, whose rows have no key and fail.
+// all three into an empty store, in this order of kinds, gives the same customers with the same identities and events,
+// under the same IDs, and with the same createdAt, which an ID has in it. What differs are version and updatedAt, which say
+// what the new store did.
 //
 // The file appears whole or not at all, and is its owner's alone: it holds names and addresses. What is written to the
 // store meanwhile may be in the file or not. Memory does not depend on the size of the store.

@@ -87,7 +87,7 @@ func TestImportPutsFailedRowsOfNDJSONIntoAFileThatCanBeMended(t *testing.T) {
 	}, "\n"))
 	report := mustImport(t, store, transfer.ImportConfig{Kind: transfer.Identities, File: file})
 	wantReport(t, report, transfer.Report{Created: 2, Failed: 11})
-	const members = "; the members are platform, platformCustomerId, email, firstName and lastName, or their snake_case"
+	const members = "; the members are id, customer.id, platform, platformCustomerId, email, firstName and lastName, or their snake_case"
 	first := []string{
 		`{"line":2,"error":"email must be an email address, such as jane@doe.com","customer_identity":{"platform":"woocommerce","platformCustomerId":"2","email":"jane"}}`,
 		`{"line":3,"error":"platformCustomerId must be a string","customer_identity":{"platform":"woocommerce","platformCustomerId":3,"email":"three@doe.com"}}`,

@@ -3,18 +3,23 @@ package transfer
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"akin/model"
 	"akin/repo"
 )
 
-var identityColumns = []string{"platform", "platformCustomerId", "email", "firstName", "lastName"}
+var identityColumns = []string{"id", "customer.id", "platform", "platformCustomerId", "email", "firstName", "lastName"}
 
 // identities are upserted by platform and platformCustomerId. A name that is empty in CSV, or null in NDJSON, keeps what
-// is known, and one that is an empty string in NDJSON clears it.
+// is known, and one that is an empty string in NDJSON clears it. One that is new has the row's id, and is its customer's
+// where the store has that one; of one that is known neither changes.
 var identities = named(&kind{
 	wrapper:  "customer_identity",
 	columns:  identityColumns,
 	exported: identityColumns,
+	names:    map[string]string{"customerId": "customer.id", "customer_id": "customer.id"},
+	groups:   []string{"customer"},
 	required: [][]string{{"platform"}, {"platformCustomerId"}, {"email"}},
 	check:    checkIdentity,
 	write:    writer((*repo.Store).UpsertCustomerIdentities),
@@ -28,7 +33,7 @@ var identities = named(&kind{
 			return nil, nil, err
 		}
 		all, next := records(page.Connection, func(i *model.CustomerIdentity) any {
-			return identityRecord{&i.Platform, i.PlatformCustomerID, i.Email, i.FirstName, i.LastName}
+			return identityRecord{i.ID, customerID{i.CustomerID}, &i.Platform, i.PlatformCustomerID, i.Email, i.FirstName, i.LastName}
 		})
 		return all, next, nil
 	},
@@ -36,11 +41,25 @@ var identities = named(&kind{
 
 // identityRecord is an identity as an export shows it.
 type identityRecord struct {
-	Platform           *string `json:"platform"`
-	PlatformCustomerID *string `json:"platformCustomerId"`
-	Email              *string `json:"email"`
-	FirstName          *string `json:"firstName"`
-	LastName           *string `json:"lastName"`
+	ID                 uuid.UUID  `json:"id"`
+	Customer           customerID `json:"customer"`
+	Platform           *string    `json:"platform"`
+	PlatformCustomerID *string    `json:"platformCustomerId"`
+	Email              *string    `json:"email"`
+	FirstName          *string    `json:"firstName"`
+	LastName           *string    `json:"lastName"`
+}
+
+type customerID struct {
+	ID uuid.UUID `json:"id"`
+}
+
+// ownClaims are those of an object with a key and an ID of its own.
+func ownClaims(key any, origin model.Origin) []any {
+	if origin.ID == nil {
+		return []any{key}
+	}
+	return []any{key, *origin.ID}
 }
 
 // customerEmail claims the customer with a normalised email, whom the identities of a batch may share.
@@ -51,6 +70,7 @@ func checkIdentity(v values) (any, claims, []string) {
 	input := &model.UpsertCustomerIdentityInput{
 		Platform: r.required("platform"), PlatformCustomerID: r.required("platformCustomerId"), Email: r.required("email"),
 		FirstName: r.text("firstName").Value(), LastName: r.text("lastName").Value(),
+		Origin: model.Origin{ID: r.newID("id"), CustomerID: r.id("customer.id")},
 	}
 	if r.faults != nil {
 		return nil, claims{}, r.faults
@@ -60,5 +80,5 @@ func checkIdentity(v values) (any, claims, []string) {
 	if r.faults != nil {
 		return nil, claims{}, r.faults
 	}
-	return input, claims{own: []any{identity.Key()}, shared: []any{customerEmail(*identity.EmailNormalized)}}, nil
+	return input, claims{own: ownClaims(identity.Key(), input.Origin), shared: []any{customerEmail(*identity.EmailNormalized)}}, nil
 }

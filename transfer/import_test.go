@@ -234,3 +234,6 @@ func TestImportCanBeStoppedAndRunAgain(t *testing.T) {
 		})
 	}
 }
+
+// sortedLines are without the order, which is that of creation: batches are written at once.
+func sortedLines(text string) []string { return slices.Sorted(strings.Lines(text)) }

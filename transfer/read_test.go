@@ -67,7 +67,7 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 	t.Parallel()
 	const row = "\nwoocommerce,cust_1,jane@doe.com,Jane\n"
 	cases := map[string]struct{ text, want string }{
-		"an unknown column":         {"platform,platformCustomerId,email,first" + row, `unknown column "first"; the columns are platform, platformCustomerId, email, firstName`},
+		"an unknown column":         {"platform,platformCustomerId,email,first" + row, `unknown column "first"; the columns are id, customer.id, platform, platformCustomerId, email, firstName`},
 		"a column twice":            {"platform,platformCustomerId,email,email" + row, `column "email" twice`},
 		"a column in two spellings": {"platform,platformCustomerId,email,platform_customer_id" + row, `column "platform_customer_id" twice`},
 		"a column missing":          {"platform,platformCustomerId,firstName\nwoocommerce,1,Jane\n", "lacks the column email"},

@@ -63,26 +63,36 @@ func wantReport(t *testing.T, got, want transfer.Report) {
 	}
 }
 
-// contents returns every identity of a store with its customer, one a line, sorted, and the number of customers.
-func contents(t *testing.T, store *repo.Store) (identities []string, customers int) {
+func allCustomers(t *testing.T, store *repo.Store) []*model.Customer {
 	t.Helper()
-	byID := map[string]string{}
-	for _, c := range all(t, func(page model.PageArgs) (model.Connection[model.Customer], error) {
+	return all(t, func(page model.PageArgs) (model.Connection[model.Customer], error) {
 		connection, err := store.Customers(t.Context(), nil, nil, page)
 		if err != nil {
 			return model.Connection[model.Customer]{}, err
 		}
 		return connection.Connection, nil
-	}) {
-		byID[c.ID.String()] = strings.Join([]string{name(c.EmailNormalized), name(c.FirstName), name(c.LastName)}, "|")
-	}
-	for _, i := range all(t, func(page model.PageArgs) (model.Connection[model.CustomerIdentity], error) {
+	})
+}
+
+func allIdentities(t *testing.T, store *repo.Store) []*model.CustomerIdentity {
+	t.Helper()
+	return all(t, func(page model.PageArgs) (model.Connection[model.CustomerIdentity], error) {
 		connection, err := store.CustomerIdentities(t.Context(), nil, nil, page)
 		if err != nil {
 			return model.Connection[model.CustomerIdentity]{}, err
 		}
 		return connection.Connection, nil
-	}) {
+	})
+}
+
+// contents returns every identity of a store with its customer, one a line, sorted, and the number of customers.
+func contents(t *testing.T, store *repo.Store) (identities []string, customers int) {
+	t.Helper()
+	byID := map[string]string{}
+	for _, c := range allCustomers(t, store) {
+		byID[c.ID.String()] = strings.Join([]string{name(c.EmailNormalized), name(c.FirstName), name(c.LastName)}, "|")
+	}
+	for _, i := range allIdentities(t, store) {
 		identities = append(identities, strings.Join([]string{
 			i.Platform, *i.PlatformCustomerID, *i.Email, name(i.FirstName), name(i.LastName), "of " + byID[i.CustomerID.String()],
 		}, "|"))
