@@ -65,8 +65,8 @@ WITH input AS MATERIALIZED (
             OR (SELECT count(*) FROM jsonb_object_keys((changed).properties)) > 100 THEN 'TOO_LONG'
     END AS fault
     FROM input LEFT JOIN found ON found.position = input.position LEFT JOIN taken ON taken.position = input.position
-    CROSS JOIN LATERAL customer_changed(customer, CASE WHEN (customer).id IS NULL
-        THEN on_create || jsonb_strip_nulls(change) ELSE change END) AS changed
+    CROSS JOIN LATERAL (SELECT customer_changed(customer, CASE WHEN (customer).id IS NULL
+        THEN on_create || jsonb_strip_nulls(change) ELSE change END) AS changed OFFSET 0) AS computed_once
 ), ins AS (
     INSERT INTO customers (` + customerColumns + `)
     SELECT $1, new_id, external_id, email, email_normalized, phone_number, first_name, last_name, gender,
