@@ -43,6 +43,21 @@ func TestNumbersOfProperties(t *testing.T) {
 	}
 }
 
+// TestTheLongestNumberComesBack sends a number as it is answered, written out.
+func TestTheLongestNumberComesBack(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const document = `mutation ($n: Properties) { upsertCustomer(input: {by: {externalId: "1"}, properties: $n}) { customer { properties } userErrors { code message } } }`
+	written := `{"n": 1` + strings.Repeat("0", 308) + `}`
+	for _, sent := range []string{`{"n": 1e308}`, written} {
+		var answer propertiesAnswer
+		a.must(t, &answer, document, map[string]any{"n": json.RawMessage(sent)})
+		if got := string(answer.UpsertCustomer.Customer.Properties); got != written {
+			t.Errorf("%.20s came back as %.20s…, of %d bytes", sent, got, len(got))
+		}
+	}
+}
+
 // TestSizeOfProperties counts the space that PostgreSQL writes, and says so.
 func TestSizeOfProperties(t *testing.T) {
 	t.Parallel()

@@ -152,8 +152,8 @@ func decodeJSON(text []byte) (any, error) {
 func withNumbers(value any) (_ any, err error) {
 	switch value := value.(type) {
 	case json.Number:
-		if len(value) > maxName {
-			return nil, errors.New("must not have a number of more digits than any has")
+		if len(value) > model.MaxNumber {
+			return nil, fmt.Errorf("must not have a number of %d digits; at most %d are allowed", len(value), model.MaxNumber)
 		}
 		if i, err := value.Int64(); err == nil {
 			return i, nil
