@@ -244,6 +244,31 @@ func explainUpserts(ctx context.Context, e *explainer, store *repo.Store, n int)
 			return err
 		})
 	}
+	external := externalIDs(n)
+	var customers []*model.UpsertCustomerInput
+	var events []*model.UpsertCustomerEventInput
+	for i, id := range external {
+		in := byExternalID(id)
+		in.FirstName, in.Email = omittable(fmt.Sprint("Changed ", i)), omittable(fmt.Sprintf("changed%d@example.com", i))
+		customers = append(customers, in)
+		events = append(events, &model.UpsertCustomerEventInput{
+			Customer: model.CustomerKey{ExternalID: &external[i]}, Source: "plan", Type: "seen", EventID: uuid.NewString(),
+		})
+	}
+	e.check("upsert of a customer", upsertBound, func() error { _, err := store.UpsertCustomer(ctx, *customers[0]); return err })
+	e.check("upsert of an unknown customer", upsertBound, func() error {
+		_, err := store.UpsertCustomer(ctx, *byExternalID("unknown"))
+		return err
+	})
+	e.check("100 upserts of customers", batchBound, func() error {
+		_, err := store.UpsertCustomers(ctx, customers, model.KeepValid)
+		return err
+	})
+	e.check("upsert of an event", upsertBound, func() error { _, err := store.UpsertCustomerEvent(ctx, *events[0]); return err })
+	e.check("100 upserts of events", batchBound, func() error {
+		_, err := store.UpsertCustomerEvents(ctx, events, model.KeepValid)
+		return err
+	})
 }
 
 // TestPlansOutlivedByTheirTables uses every statement until PostgreSQL keeps its plan, imports a store, which nobody then

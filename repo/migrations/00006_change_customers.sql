@@ -10,14 +10,21 @@
 -- event that is being linked to it; and it may wait at the older row for somebody who waits for it at the newer. (Lock and
 -- UPDATE in one statement stood still for a second, in a deadlock, in one of some hundred races of batches with those.)
 --
--- Both are planned for the tables as they are: a plan kept from when they were empty would read them whole.
+-- A key that is to change does need the stronger lock, and taken at once it is taken in the order of IDs.
+--
+-- All are planned for the tables as they are: a plan kept from when they were empty would read them whole.
 -- +goose StatementBegin
 CREATE FUNCTION change_customers(store uuid, targets uuid[], changes jsonb[], if_versions integer[]) RETURNS SETOF customers
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    locked customers[] := ARRAY(
-        SELECT c FROM customers c WHERE store_id = store AND id = ANY (targets) ORDER BY id FOR NO KEY UPDATE);
+    locked customers[];
 BEGIN
+    IF EXISTS (SELECT FROM unnest(targets, changes) AS wanted (target, change) JOIN customers ON store_id = store AND id = target
+        WHERE change ? 'external_id' AND external_id IS DISTINCT FROM change ->> 'external_id'
+            OR change ? 'email_normalized' AND email_normalized IS DISTINCT FROM change ->> 'email_normalized') THEN
+        PERFORM FROM customers WHERE store_id = store AND id = ANY (targets) ORDER BY id FOR UPDATE;
+    END IF;
+    locked := ARRAY(SELECT c FROM customers c WHERE store_id = store AND id = ANY (targets) ORDER BY id FOR NO KEY UPDATE);
     RETURN QUERY
         UPDATE customers AS c
         SET external_id = (changed).external_id, email = (changed).email, email_normalized = (changed).email_normalized,
