@@ -111,27 +111,32 @@ func duplicate(earlier int, path []string) *model.UserError {
 	}
 }
 
-// idsOf returns the IDs that the requests' objects get if they are new.
-func idsOf[W any, P model.UpsertPayload](requests []*request[W, P], id func(*W) uuid.UUID) []uuid.UUID {
-	ids := make([]uuid.UUID, len(requests))
-	for i, r := range requests {
-		ids[i] = id(r.wanted)
+// refuseTakenIDs answers the requests of an import that would give a new object the ID of another, of whatever type, and
+// returns the others. is reports whether an object is the one that a request is for.
+func refuseTakenIDs[W any, P model.UpsertPayload](
+	ctx context.Context, s *Store, requests []*request[W, P], origin func(*W) model.Origin, is func(*W, model.Node) bool,
+) ([]*request[W, P], error) {
+	var ids []uuid.UUID
+	for _, r := range requests {
+		if id := origin(r.wanted).ID; id != nil {
+			ids = append(ids, *id)
+		}
 	}
-	return ids
-}
-
-// refuseTakenIDs answers the requests that would give a new object the ID of another, as an import can, and returns the
-// others to be written again.
-func refuseTakenIDs[W any, P model.UpsertPayload](requests []*request[W, P], taken func(*W) bool) ([]*request[W, P], error) {
+	nodes, err := s.nodesByID(ctx, ids)
+	if err != nil {
+		return requests, err
+	}
 	return slices.DeleteFunc(slices.Clone(requests), func(r *request[W, P]) bool {
-		if !taken(r.wanted) {
+		id := origin(r.wanted).ID
+		if id == nil || nodes[*id] == nil || is(r.wanted, nodes[*id]) {
 			return false
 		}
 		r.answer.Result().UserErrors = []*model.UserError{{
-			Code: model.UserErrorTaken, Field: append(slices.Clone(r.path), "id"), Message: "id is that of an object with another key",
+			Code: model.UserErrorTaken, Field: append(slices.Clone(r.path), "id"), Message: "id must be the object's alone; another object has it",
+			ConflictingID: id,
 		}}
 		return true
-	}), errLostRace
+	}), nil
 }
 
 // errFaulty undoes a batch that is to be written whole or not at all.

@@ -169,6 +169,19 @@ func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error
 	if err := model.CheckIDs("ids", ids); err != nil {
 		return nil, err
 	}
+	byID, err := s.nodesByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]model.Node, len(ids))
+	for i, id := range ids {
+		nodes[i] = byID[id]
+	}
+	return nodes, nil
+}
+
+// nodesByID returns the objects with these IDs, those that there are.
+func (s *Store) nodesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]model.Node, error) {
 	customers, err := s.CustomersByID(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -181,17 +194,17 @@ func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error
 	if err != nil {
 		return nil, err
 	}
-	nodes := make([]model.Node, len(ids))
-	for i, id := range ids {
+	nodes := make(map[uuid.UUID]model.Node, len(ids))
+	for _, id := range ids {
 		switch {
 		case customers[id] != nil:
-			nodes[i] = customers[id]
+			nodes[id] = customers[id]
 		case identities[id] != nil:
-			nodes[i] = identities[id]
+			nodes[id] = identities[id]
 		case events[id] != nil:
-			nodes[i] = events[id]
+			nodes[id] = events[id]
 		case id == s.id:
-			if nodes[i], err = s.Self(ctx); err != nil {
+			if nodes[id], err = s.Self(ctx); err != nil {
 				return nil, err
 			}
 		}

@@ -78,12 +78,6 @@ func lostRace(err error) bool {
 	return errors.Is(err, errLostRace)
 }
 
-// violates reports whether the error is of this constraint.
-func violates(err error, constraint string) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.ConstraintName == constraint
-}
-
 // The bounds of a retry. At most 3 tries were ever seen, under 16 clients racing for one key.
 const (
 	maxRetries   = 10

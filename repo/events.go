@@ -125,6 +125,14 @@ type upsertedEvent struct {
 
 // upsertEvents runs the statement for the requests.
 func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRequest) ([]*eventRequest, error) {
+	requests, err := refuseTakenIDs(ctx, s, requests, func(w *wantedEvent) model.Origin { return w.Origin },
+		func(w *wantedEvent, node model.Node) bool {
+			event, ok := node.(*model.CustomerEvent)
+			return ok && model.EventKey{Source: event.Source, EventID: event.EventID} == w.Key()
+		})
+	if err != nil || len(requests) == 0 {
+		return requests, err
+	}
 	n := len(requests)
 	var (
 		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)
@@ -144,20 +152,10 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		occurred[i], newIDs[i], times[i] = w.OccurredAt, w.id, w.time
 	}
 	var rows []*upsertedEvent
-	err := scanRows(ctx, s.db, q, upsertEvents, []any{
+	err = scanRows(ctx, s.db, q, upsertEvents, []any{
 		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
 		s.id, ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
 	}, &rows)
-	if violates(err, "customer_events_pkey") {
-		holders, err := s.eventsByID(ctx, idsOf(requests, func(w *wantedEvent) uuid.UUID { return w.id }))
-		if err != nil {
-			return requests, err
-		}
-		return refuseTakenIDs(requests, func(w *wantedEvent) bool {
-			holder := holders[w.id]
-			return holder != nil && (model.EventKey{Source: holder.Source, EventID: holder.EventID}) != w.Key()
-		})
-	}
 	if err != nil {
 		return requests, err
 	}

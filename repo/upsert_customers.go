@@ -146,6 +146,14 @@ type upsertedCustomer struct {
 
 // upsertCustomers runs the statement for the requests.
 func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*customerRequest) ([]*customerRequest, error) {
+	requests, err := refuseTakenIDs(ctx, s, requests, func(w *wantedCustomer) model.Origin { return w.Origin },
+		func(_ *wantedCustomer, node model.Node) bool {
+			_, ok := node.(*model.Customer)
+			return ok
+		})
+	if err != nil || len(requests) == 0 {
+		return requests, err
+	}
 	n := len(requests)
 	var (
 		changes, creations                          = make([]string, n), make([]string, n)
@@ -156,7 +164,6 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 	)
 	for i, r := range requests {
 		w := r.wanted
-		var err error
 		if changes[i], err = asJSON(w.Columns); err != nil {
 			return requests, err
 		}
@@ -170,7 +177,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		versions[i], newIDs[i], times[i] = w.IfVersion, w.id, w.time
 	}
 	var rows []*upsertedCustomer
-	err := scanRows(ctx, s.db, q, upsertCustomers, []any{
+	err = scanRows(ctx, s.db, q, upsertCustomers, []any{
 		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
 		s.id, changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
 	}, &rows)

@@ -45,24 +45,25 @@ var customers = named(&kind{
 	},
 })
 
-// customerRecord is a customer as an export shows it.
+// customerRecord is a customer as an export shows it: what it has. What it has not is left out in NDJSON as in CSV, so that
+// nothing of a customer who is known where it is imported is cleared.
 type customerRecord struct {
 	ID                    uuid.UUID            `json:"id"`
-	ExternalID            *string              `json:"externalId"`
-	Email                 *string              `json:"email"`
-	PhoneNumber           *string              `json:"phoneNumber"`
-	FirstName             *string              `json:"firstName"`
-	LastName              *string              `json:"lastName"`
-	Gender                *model.Gender        `json:"gender"`
-	AccountCreatedAt      *time.Time           `json:"accountCreatedAt"`
-	AccountStatus         *model.AccountStatus `json:"accountStatus"`
-	DefaultLanguage       *string              `json:"defaultLanguage"`
-	DefaultCurrency       *string              `json:"defaultCurrency"`
-	Tags                  []string             `json:"tags"`
-	Address               *addressRecord       `json:"address"`
-	AcceptsEmailMarketing *bool                `json:"acceptsEmailMarketing"`
-	AcceptsSmsMarketing   *bool                `json:"acceptsSmsMarketing"`
-	Properties            model.Properties     `json:"properties"`
+	ExternalID            *string              `json:"externalId,omitempty"`
+	Email                 *string              `json:"email,omitempty"`
+	PhoneNumber           *string              `json:"phoneNumber,omitempty"`
+	FirstName             *string              `json:"firstName,omitempty"`
+	LastName              *string              `json:"lastName,omitempty"`
+	Gender                *model.Gender        `json:"gender,omitempty"`
+	AccountCreatedAt      *time.Time           `json:"accountCreatedAt,omitempty"`
+	AccountStatus         *model.AccountStatus `json:"accountStatus,omitempty"`
+	DefaultLanguage       *string              `json:"defaultLanguage,omitempty"`
+	DefaultCurrency       *string              `json:"defaultCurrency,omitempty"`
+	Tags                  []string             `json:"tags,omitempty"`
+	Address               *addressRecord       `json:"address,omitempty"`
+	AcceptsEmailMarketing *bool                `json:"acceptsEmailMarketing,omitempty"`
+	AcceptsSmsMarketing   *bool                `json:"acceptsSmsMarketing,omitempty"`
+	Properties            model.Properties     `json:"properties,omitempty"`
 }
 
 // addressRecord is a model.Address under the API's names.
@@ -79,12 +80,16 @@ type addressRecord struct {
 }
 
 func customerRecordOf(c *model.Customer) any {
-	return customerRecord{
+	record := customerRecord{
 		ID: c.ID, ExternalID: c.ExternalID, Email: c.Email, PhoneNumber: c.PhoneNumber, FirstName: c.FirstName, LastName: c.LastName,
 		Gender: c.Gender, AccountCreatedAt: utc(c.AccountCreatedAt), AccountStatus: c.AccountStatus,
 		DefaultLanguage: c.DefaultLanguage, DefaultCurrency: c.DefaultCurrency, Tags: c.Tags, Address: (*addressRecord)(c.Address),
-		AcceptsEmailMarketing: c.AcceptsEmailMarketing, AcceptsSmsMarketing: c.AcceptsSmsMarketing, Properties: c.Properties,
+		AcceptsEmailMarketing: c.AcceptsEmailMarketing, AcceptsSmsMarketing: c.AcceptsSmsMarketing,
 	}
+	if string(c.Properties) != "{}" {
+		record.Properties = c.Properties
+	}
+	return record
 }
 
 func utc(t *time.Time) *time.Time {
@@ -108,7 +113,7 @@ func checkCustomer(v values) (any, claims, []string) {
 	input.Origin.ID = r.newID("id")
 	input.By = customerKey(input.ExternalID.Value(), input.Email.Value(), input.Origin.ID)
 	if input.By == (model.CustomerKey{}) {
-		r.faults = append(r.faults, "the row has no key: an externalId or an email")
+		r.faults = append(r.faults, "the row has no key: an externalId, an email or an id")
 	}
 	if r.faults != nil {
 		return nil, claims{}, r.faults
@@ -143,7 +148,7 @@ func (r *reader) id(column string) *uuid.UUID {
 
 // newID returns the ID of an object that may be new.
 func (r *reader) newID(column string) *uuid.UUID {
-	return optional(r, column, "must be an ID that Akin gave, a UUID of version 7", func(text string) (uuid.UUID, bool) {
+	return optional(r, column, "must be an ID that Akin gave: a UUID of version 7 whose time has come", func(text string) (uuid.UUID, bool) {
 		id, err := model.UnmarshalID(text)
 		return id, err == nil && model.CanBeNew(id)
 	}).Value()
@@ -193,7 +198,8 @@ func (r *reader) address() graphql.Omittable[*model.AddressInput] {
 var upsertCustomers = writer((*repo.Store).UpsertCustomers)
 
 // writeCustomers writes the inputs, and then those again by their email that were refused because a customer without an
-// externalId has it. Their customers were made from an identity's email, before the store's own key was known.
+// externalId has it, and that are nobody's otherwise. Their customers were made from an identity's email, before the store's
+// own key was known.
 func writeCustomers(ctx context.Context, store *repo.Store, inputs []any) ([]*model.Upsert, error) {
 	answers, err := upsertCustomers(ctx, store, inputs)
 	if err != nil {
@@ -203,6 +209,9 @@ func writeCustomers(ctx context.Context, store *repo.Store, inputs []any) ([]*mo
 	for i, answer := range answers {
 		if id := emailHolder(inputs[i].(*model.UpsertCustomerInput), answer); id != nil {
 			holders = append(holders, *id)
+			if own := inputs[i].(*model.UpsertCustomerInput).Origin.ID; own != nil {
+				holders = append(holders, *own)
+			}
 		}
 	}
 	found, err := store.CustomersByID(ctx, holders)
@@ -215,6 +224,9 @@ func writeCustomers(ctx context.Context, store *repo.Store, inputs []any) ([]*mo
 		input := inputs[i].(*model.UpsertCustomerInput)
 		id := emailHolder(input, answer)
 		if id == nil || found[*id] == nil || found[*id].ExternalID != nil {
+			continue
+		}
+		if own := input.Origin.ID; own != nil && found[*own] != nil {
 			continue
 		}
 		adopting := *input

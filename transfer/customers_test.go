@@ -159,11 +159,11 @@ func TestImportPutsFailedCustomersIntoAFileThatCanBeMended(t *testing.T) {
 				",five@doe.com,,,,,,,,,0190a000-0000-4000-8000-000000000001",
 			},
 			[]string{
-				"the row has no key: an externalId or an email",
+				"the row has no key: an externalId, an email or an id",
 				"gender must be F, M or Other",
 				"accountCreatedAt must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z; acceptsSmsMarketing must be true or false; id must be an ID that Akin gave",
 				"email must be the customer's alone; another customer has it",
-				"id must be an ID that Akin gave, a UUID of version 7",
+				"id must be an ID that Akin gave: a UUID of version 7 whose time has come",
 			},
 			[]string{
 				",,+14155552671", ",nobody@doe.com,+14155552671", "555-2671,female?", "+14155552671,F", "de-DE,XX", "de,DE",
@@ -181,7 +181,7 @@ func TestImportPutsFailedCustomersIntoAFileThatCanBeMended(t *testing.T) {
 				`{"externalId":"6","properties":{"a":"two\nlines"}}`,
 			},
 			[]string{
-				"the row has no key: an externalId or an email",
+				"the row has no key: an externalId, an email or an id",
 				"externalId must be a string",
 				"address must be an object",
 				"properties a must be a string, a number or a boolean: properties are flat",

@@ -64,8 +64,8 @@ type eventRecord struct {
 
 type customerKeys struct {
 	ID         uuid.UUID `json:"id"`
-	ExternalID *string   `json:"externalId"`
-	Email      *string   `json:"email"`
+	ExternalID *string   `json:"externalId,omitempty"`
+	Email      *string   `json:"email,omitempty"`
 }
 
 func checkEvent(v values) (any, claims, []string) {

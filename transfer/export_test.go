@@ -239,6 +239,26 @@ func TestExportLeavesNoHalfFile(t *testing.T) {
 	}
 }
 
+// TestExportClearsNothing has the export of a customer of whom an identity told come to a store that knows more.
+func TestExportClearsNothing(t *testing.T) {
+	t.Parallel()
+	from := setup(t)
+	mustImport(t, from, transfer.ImportConfig{File: write(t, "i.csv", "platform,platform_customer_id,email\nshopify,1,jane@doe.com\n"), Kind: transfer.Identities})
+	for _, format := range []string{transfer.CSV, transfer.NDJSON} {
+		to := setup(t)
+		mustImport(t, to, transfer.ImportConfig{Kind: transfer.Customers, File: write(t, "jane.ndjson", strings.Join(strings.Fields(jane), " "))})
+		file := filepath.Join(t.TempDir(), "customers."+format)
+		if _, err := transfer.Export(t.Context(), from, transfer.ExportConfig{Kind: transfer.Customers, File: file}); err != nil {
+			t.Fatal(err)
+		}
+		before := shown(t, to, transfer.Customers)
+		wantReport(t, mustImport(t, to, transfer.ImportConfig{Kind: transfer.Customers, File: file}), transfer.Report{Updated: 1})
+		if diff := cmp.Diff(strings.Replace(before, "Jane@Doe.com", "jane@doe.com", 1), shown(t, to, transfer.Customers)); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", format, diff)
+		}
+	}
+}
+
 // TestImportIntoAStoreThatHasSomeOfThem has an export come to a store that knows some of its customers under other IDs, and
 // some of its rows changed since.
 func TestImportIntoAStoreThatHasSomeOfThem(t *testing.T) {
@@ -256,6 +276,8 @@ func TestImportIntoAStoreThatHasSomeOfThem(t *testing.T) {
 	}
 	const a, b, c, d = "019a0000-0000-7000-8000-00000000000a", "019a0000-0000-7000-8000-00000000000b",
 		"019a0000-0000-7000-8000-00000000000c", "019a0000-0000-7000-8000-00000000000d"
+	const i1, i2, i3, e1, e2 = "019b0000-0000-7000-8000-000000000001", "019b0000-0000-7000-8000-000000000002",
+		"019b0000-0000-7000-8000-000000000003", "019c0000-0000-7000-8000-000000000001", "019c0000-0000-7000-8000-000000000002"
 	importing(transfer.Customers, "external_id,email\n1,one@doe.com\n,two@doe.com\n", transfer.Report{Created: 2})
 	importing(transfer.Customers, "id,external_id,email,first_name\n"+
 		a+",1,one@doe.com,One\n"+ // known by its externalId
@@ -267,13 +289,14 @@ func TestImportIntoAStoreThatHasSomeOfThem(t *testing.T) {
 		t.Errorf("the customers are\n%s", got)
 	}
 	importing(transfer.Identities, "id,customer_id,platform,platform_customer_id,email\n"+
-		a+","+c+",shopify,1,one@doe.com\n"+ // the ID goes before the email
-		b+","+a+",shopify,2,one@doe.com\n"+ // the store has nobody with the ID
-		c+","+d+",shopify,3,new@doe.com\n", transfer.Report{Created: 3})
+		i1+","+c+",shopify,1,one@doe.com\n"+ // the ID goes before the email
+		i2+","+a+",shopify,2,one@doe.com\n"+ // the store has nobody with the ID
+		i3+","+d+",shopify,3,new@doe.com\n", transfer.Report{Created: 3})
 	importing(transfer.Identities, "id,customer_id,platform,platform_customer_id,email\n"+
-		a+","+d+",shopify,1,changed@doe.com\n"+ // is known, and stays with its customer
-		b+",,shopify,4,one@doe.com\n"+
-		",,shopify,5,one@doe.com\n", transfer.Report{Created: 1, Updated: 1, Failed: 1}, "id is that of an object with another key")
+		i1+","+d+",shopify,1,changed@doe.com\n"+ // is known, and stays with its customer
+		i2+",,shopify,4,one@doe.com\n"+ // the ID is another identity's, and a customer's
+		c+",,shopify,6,one@doe.com\n"+
+		",,shopify,5,one@doe.com\n", transfer.Report{Created: 1, Updated: 1, Failed: 2}, "id must be the object's alone; another object has it")
 	got, _ := contents(t, store)
 	want := []string{
 		"shopify|1|changed@doe.com|-|-|of -|Three again|-", "shopify|2|one@doe.com|-|-|of one@doe.com|One|-",
@@ -283,15 +306,20 @@ func TestImportIntoAStoreThatHasSomeOfThem(t *testing.T) {
 		t.Errorf("identities and their customers (-want +got):\n%s", diff)
 	}
 	importing(transfer.Events, "id,customer_id,external_id,source,type,event_id\n"+
-		a+","+c+",1,s,t,1\n"+b+","+a+",1,s,t,2\n"+b+",,1,s,t,3\n",
-		transfer.Report{Created: 2, Failed: 1}, "id is that of an object with another key")
-	if got := exported(t, store, transfer.Events); !strings.Contains(got, `{"id":"`+a+`","customer":{"id":"`+c+`"`) ||
-		!strings.Contains(got, `{"id":"`+b+`","customer":{"id":"`) || strings.Count(got, "\n") != 2 {
+		e1+","+c+",1,s,t,1\n"+e2+","+a+",1,s,t,2\n"+e2+",,1,s,t,3\n"+i1+",,1,s,t,4\n",
+		transfer.Report{Created: 2, Failed: 2}, "id must be the object's alone; another object has it")
+	if got := exported(t, store, transfer.Events); !strings.Contains(got, `{"id":"`+e1+`","customer":{"id":"`+c+`"`) ||
+		!strings.Contains(got, `{"id":"`+e2+`","customer":{"id":"`) || strings.Count(got, "\n") != 2 {
 		t.Errorf("the events are\n%s", got)
 	}
+	importing(transfer.Customers, "id,email\n"+e1+",event@doe.com\n"+store.ID().String()+",store@doe.com\n", transfer.Report{Failed: 2},
+		"id must be the object's alone; another object has it")
+	// The row's own customer is known: the email is refused, whoever has it.
+	importing(transfer.Customers, "id,external_id,email\n"+c+",3,two@doe.com\n", transfer.Report{Failed: 1},
+		"email must be the customer's alone; another customer has it")
 	const future = "ffff0000-0000-7000-8000-00000000000a"
 	for _, id := range []string{future, "019a0000-0000-4000-8000-00000000000a", uuid.Nil.String(), "{" + a + "}"} {
 		importing(transfer.Identities, "id,platform,platform_customer_id,email\n"+id+",shopify,6,six@doe.com\n", transfer.Report{Failed: 1},
-			"id must be an ID that Akin gave, a UUID of version 7")
+			"id must be an ID that Akin gave: a UUID of version 7 whose time has come")
 	}
 }

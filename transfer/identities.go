@@ -46,8 +46,8 @@ type identityRecord struct {
 	Platform           *string    `json:"platform"`
 	PlatformCustomerID *string    `json:"platformCustomerId"`
 	Email              *string    `json:"email"`
-	FirstName          *string    `json:"firstName"`
-	LastName           *string    `json:"lastName"`
+	FirstName          *string    `json:"firstName,omitempty"`
+	LastName           *string    `json:"lastName,omitempty"`
 }
 
 type customerID struct {

@@ -17,8 +17,8 @@ import (
 // Kind is what a file is of.
 type Kind string
 
-// The kinds of files. Into an empty store they go in the order customers, identities, events: an identity is linked to
-// the customer with its email, and an event needs its customer.
+// The kinds of files. Into an empty store they go in the order customers, identities, events: an identity is linked to the
+// row's customer, and an event needs its customer.
 const (
 	Identities Kind = "identities"
 	Customers  Kind = "customers"
