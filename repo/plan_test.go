@@ -3,10 +3,12 @@ package repo_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"akin/model"
 	"akin/repo"
@@ -407,5 +409,40 @@ func TestNewStoreIsReadByKeys(t *testing.T) {
 				t.Errorf("%d entries of indexes read to create %d identities", n, batches*size)
 			}
 		})
+	}
+}
+
+// settings reads what compiles plans in the session that runs a statement.
+type settings struct {
+	t   *testing.T
+	jit []string
+}
+
+func (s *settings) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	results, err := conn.PgConn().Exec(ctx, "SHOW jit").ReadAll()
+	if err != nil {
+		s.t.Error(err)
+		return ctx
+	}
+	s.jit = append(s.jit, string(results[0].Rows[0][0]))
+	return ctx
+}
+
+func (*settings) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestPlansAreNotCompiled(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	conn := connect(t, url)
+	run(t, conn, "SET jit = on; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = on', current_database()); END $$")
+	seen := &settings{t: t}
+	store, _ := repotest.NewStore(t, open(t, url, nil), "store")
+	watched := open(t, url+"&pool_max_conns=2", seen).Store(store.ID())
+	upserted(t, watched, model.OutcomeCreated, byExternalID("C-1"))
+	if _, err := watched.UpsertCustomerIdentities(t.Context(), []*model.UpsertCustomerIdentityInput{input("1", "jane@doe.com")}, model.RejectAll); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen.jit) < 3 || slices.ContainsFunc(seen.jit, func(jit string) bool { return jit != "off" }) {
+		t.Errorf("jit is %v", seen.jit)
 	}
 }
