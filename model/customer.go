@@ -93,6 +93,7 @@ type CustomerChange struct {
 func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserError) {
 	c := checker{path: path, columns: map[string]any{}}
 	by := c.key("by", in.By)
+	c.fault(in.Origin.check(), "id")
 	text(&c, "externalId", "external_id", in.ExternalID, required(MaxExternalID))
 	c.email(in.Email)
 	text(&c, "phoneNumber", "phone_number", in.PhoneNumber, normalizePhone)

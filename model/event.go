@@ -54,6 +54,7 @@ func (in UpsertCustomerEventInput) Key() EventKey { return EventKey{in.Source, i
 func (in UpsertCustomerEventInput) Check(path ...string) (*UpsertCustomerEventInput, []*UserError) {
 	c := checker{path: path}
 	in.Customer = c.key("customer", in.Customer)
+	c.fault(in.Origin.check(), "id")
 	c.fault(checkSnakeCase(in.Source), "source")
 	c.fault(checkSnakeCase(in.Type), "type")
 	c.fault(checkRequired(in.EventID, MaxEventID), "eventId")

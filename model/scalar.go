@@ -20,29 +20,6 @@ func NewID() (uuid.UUID, time.Time) {
 
 func timeOf(id uuid.UUID) time.Time { return time.Unix(id.Time().UnixTime()).UTC() }
 
-// Origin is where an import finds an object: in the store that it was exported from. The inputs of the API have none.
-type Origin struct {
-	// ID is the object's, which it gets here too if it is new, and with it its createdAt; nil gives it an ID of its own.
-	ID *uuid.UUID
-	// CustomerID is the customer's, to whom an identity that is new belongs here too, and an event. Where it is nil, or
-	// nobody in the store has it, what the input itself says of the customer holds.
-	CustomerID *uuid.UUID
-}
-
-// NewID returns the ID and the createdAt of an object of this origin that is new.
-func (o Origin) NewID() (uuid.UUID, time.Time) {
-	if o.ID == nil {
-		return NewID()
-	}
-	return *o.ID, timeOf(*o.ID)
-}
-
-// CanBeNew reports whether NewID may have made the ID: a UUIDv7 whose time has come, by a clock that is at most a minute
-// ahead of ours. Any other would be out of its place in the order of creation.
-func CanBeNew(id uuid.UUID) bool {
-	return id.Version() == 7 && id.Variant() == uuid.RFC4122 && timeOf(id).Before(time.Now().Add(time.Minute))
-}
-
 // FirstID returns the least ID of those made at t or later; at or after is told to the millisecond, as IDs tell it.
 func FirstID(t time.Time) uuid.UUID {
 	const lastMilli = 1<<48 - 1 // RFC 9562 gives 48 bits to the clock

@@ -3,6 +3,9 @@ package model
 import (
 	"fmt"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 // MaxBatch is the most inputs that one batch takes.
@@ -37,6 +40,32 @@ const (
 	RejectAll BatchErrorPolicy = "REJECT_ALL"
 )
 
+// Origin is where an import finds an object: in the store that it was exported from. The inputs of the API have none.
+type Origin struct {
+	// ID is the object's, which it gets here too if it is new, and with it its createdAt; nil gives it an ID of its own.
+	ID *uuid.UUID
+	// CustomerID is the customer's, to whom an identity that is new belongs here too, and an event. Where it is nil, or
+	// nobody in the store has it, what the input itself says of the customer holds.
+	CustomerID *uuid.UUID
+}
+
+// NewID returns the ID and the createdAt of an object of this origin that is new.
+func (o Origin) NewID() (uuid.UUID, time.Time) {
+	if o.ID == nil {
+		return NewID()
+	}
+	return *o.ID, timeOf(*o.ID)
+}
+
+// check holds the ID to what NewID makes, by a clock that is at most a minute ahead of ours: any other would be out of its
+// place in the order of creation.
+func (o Origin) check() *fault {
+	if o.ID == nil || o.ID.Version() == 7 && o.ID.Variant() == uuid.RFC4122 && timeOf(*o.ID).Before(time.Now().Add(time.Minute)) {
+		return nil
+	}
+	return &fault{UserErrorInvalid, "must be an ID that Akin gave: a UUID of version 7 whose time has come"}
+}
+
 // UpsertCustomerIdentityInput is a customer's record on one platform, as that platform knows it.
 type UpsertCustomerIdentityInput struct {
 	Platform           string
@@ -66,6 +95,7 @@ func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, 
 	add("email", f)
 	add("firstName", checkName(in.FirstName))
 	add("lastName", checkName(in.LastName))
+	add("id", in.Origin.check())
 	if faults != nil {
 		return nil, faults
 	}

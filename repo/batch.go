@@ -122,6 +122,9 @@ func refuseTakenIDs[W any, P model.UpsertPayload](
 			ids = append(ids, *id)
 		}
 	}
+	if ids == nil {
+		return requests, nil
+	}
 	nodes, err := s.nodesByID(ctx, ids)
 	if err != nil {
 		return requests, err

@@ -434,7 +434,7 @@ func TestPlansAreNotCompiled(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
 	conn := connect(t, url)
-	run(t, conn, "SET jit = on; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = on', current_database()); END $$")
+	run(t, conn, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = on', current_database()); END $$")
 	seen := &settings{t: t}
 	store, _ := repotest.NewStore(t, open(t, url, nil), "store")
 	watched := open(t, url+"&pool_max_conns=2", seen).Store(store.ID())

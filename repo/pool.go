@@ -119,7 +119,7 @@ func verifyServer(config *pgconn.Config) {
 // others are all in use just when that is in doubt, and it is opened when first needed.
 func pulse(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config = config.Copy()
-	config.ConnConfig.Tracer = nil
+	config.ConnConfig.Tracer, config.AfterConnect = nil, nil
 	config.MaxConns, config.MinConns, config.MinIdleConns = 1, 0, 0
 	config.MaxConnIdleTime = time.Minute // a firewall may forget a connection, which then looks like a silent database
 	return pgxpool.NewWithConfig(ctx, config)

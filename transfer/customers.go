@@ -20,9 +20,9 @@ var customerColumns = []string{
 	"acceptsEmailMarketing", "acceptsSmsMarketing", "properties",
 }
 
-// customers are upserted by the first of id, externalId and email that a row has and somebody in the store has too; where
-// nobody has, one is created, with the row's id. A row whose externalId nobody has, with the email of a customer without
-// one, is that customer's.
+// customers are upserted by the row's id where somebody has it, or else by its externalId, or where it has none, its email;
+// one that is new has the row's id. A row whose externalId nobody has, with the email of a customer without one, is that
+// customer's.
 var customers = named(&kind{
 	wrapper:  "customer",
 	columns:  customerColumns,
@@ -110,7 +110,7 @@ func checkCustomer(v values) (any, claims, []string) {
 		AcceptsEmailMarketing: r.boolean("acceptsEmailMarketing"), AcceptsSmsMarketing: r.boolean("acceptsSmsMarketing"),
 		Properties: r.properties(),
 	}
-	input.Origin.ID = r.newID("id")
+	input.Origin.ID = r.id("id")
 	input.By = customerKey(input.ExternalID.Value(), input.Email.Value(), input.Origin.ID)
 	if input.By == (model.CustomerKey{}) {
 		r.faults = append(r.faults, "the row has no key: an externalId, an email or an id")
@@ -143,14 +143,6 @@ func (r *reader) id(column string) *uuid.UUID {
 	return optional(r, column, "must be a UUID", func(text string) (uuid.UUID, bool) {
 		id, err := model.UnmarshalID(text)
 		return id, err == nil
-	}).Value()
-}
-
-// newID returns the ID of an object that may be new.
-func (r *reader) newID(column string) *uuid.UUID {
-	return optional(r, column, "must be an ID that Akin gave: a UUID of version 7 whose time has come", func(text string) (uuid.UUID, bool) {
-		id, err := model.UnmarshalID(text)
-		return id, err == nil && model.CanBeNew(id)
 	}).Value()
 }
 

@@ -161,7 +161,7 @@ func TestImportPutsFailedCustomersIntoAFileThatCanBeMended(t *testing.T) {
 			[]string{
 				"the row has no key: an externalId, an email or an id",
 				"gender must be F, M or Other",
-				"accountCreatedAt must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z; acceptsSmsMarketing must be true or false; id must be an ID that Akin gave",
+				"accountCreatedAt must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z; acceptsSmsMarketing must be true or false; id must be a UUID",
 				"email must be the customer's alone; another customer has it",
 				"id must be an ID that Akin gave: a UUID of version 7 whose time has come",
 			},

@@ -73,7 +73,7 @@ func checkEvent(v values) (any, claims, []string) {
 	input := &model.UpsertCustomerEventInput{
 		Source: r.required("source"), Type: r.required("type"), EventID: r.required("eventId"),
 		OccurredAt: r.instant("occurredAt").Value(), Properties: r.properties().Value(),
-		Origin: model.Origin{ID: r.newID("id"), CustomerID: r.id("customer.id")},
+		Origin: model.Origin{ID: r.id("id"), CustomerID: r.id("customer.id")},
 	}
 	input.Customer = customerKey(r.text("customer.externalId").Value(), r.text("customer.email").Value(), nil)
 	platform := r.required("customer.identity.platform")

@@ -318,8 +318,12 @@ func TestImportIntoAStoreThatHasSomeOfThem(t *testing.T) {
 	importing(transfer.Customers, "id,external_id,email\n"+c+",3,two@doe.com\n", transfer.Report{Failed: 1},
 		"email must be the customer's alone; another customer has it")
 	const future = "ffff0000-0000-7000-8000-00000000000a"
-	for _, id := range []string{future, "019a0000-0000-4000-8000-00000000000a", uuid.Nil.String(), "{" + a + "}"} {
-		importing(transfer.Identities, "id,platform,platform_customer_id,email\n"+id+",shopify,6,six@doe.com\n", transfer.Report{Failed: 1},
-			"id must be an ID that Akin gave: a UUID of version 7 whose time has come")
+	const given = "id must be an ID that Akin gave: a UUID of version 7 whose time has come"
+	for id, reason := range map[string]string{
+		future: given, "019a0000-0000-4000-8000-00000000000a": given, uuid.Nil.String(): given, "{" + a + "}": "id must be a UUID",
+	} {
+		importing(transfer.Customers, "id,email\n"+id+",six@doe.com\n", transfer.Report{Failed: 1}, reason)
+		importing(transfer.Identities, "id,platform,platform_customer_id,email\n"+id+",shopify,6,six@doe.com\n", transfer.Report{Failed: 1}, reason)
+		importing(transfer.Events, "id,external_id,source,type,event_id\n"+id+",1,s,t,5\n", transfer.Report{Failed: 1}, reason)
 	}
 }

@@ -54,14 +54,6 @@ type customerID struct {
 	ID uuid.UUID `json:"id"`
 }
 
-// ownClaims are those of an object with a key and an ID of its own.
-func ownClaims(key any, origin model.Origin) []any {
-	if origin.ID == nil {
-		return []any{key}
-	}
-	return []any{key, *origin.ID}
-}
-
 // customerEmail claims the customer with a normalised email, whom the identities of a batch may share.
 type customerEmail string
 
@@ -70,7 +62,7 @@ func checkIdentity(v values) (any, claims, []string) {
 	input := &model.UpsertCustomerIdentityInput{
 		Platform: r.required("platform"), PlatformCustomerID: r.required("platformCustomerId"), Email: r.required("email"),
 		FirstName: r.text("firstName").Value(), LastName: r.text("lastName").Value(),
-		Origin: model.Origin{ID: r.newID("id"), CustomerID: r.id("customer.id")},
+		Origin: model.Origin{ID: r.id("id"), CustomerID: r.id("customer.id")},
 	}
 	if r.faults != nil {
 		return nil, claims{}, r.faults

@@ -67,6 +67,14 @@ type claims struct {
 	shared []any // which rows of a batch may have in common
 }
 
+// ownClaims are those of an object with a key and an ID of its own.
+func ownClaims(key any, origin model.Origin) []any {
+	if origin.ID == nil {
+		return []any{key}
+	}
+	return []any{key, *origin.ID}
+}
+
 // values are what a row says, by column: a string, nil for null, or in NDJSON a json.RawMessage for any other value. A
 // column of which it says nothing is missing.
 type values map[string]any
