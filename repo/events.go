@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
 	"akin/model"
@@ -17,16 +16,11 @@ import (
 const eventColumns = `store_id, id, customer_id, source, type, event_id, occurred_at, properties, created_at, updated_at`
 
 // upsertEvents records a set of events with different keys, or replaces those that are known. It is right under races
-// as upsertMany is: a plain INSERT, and updates that look again at the row they change.
-//
-// $1 store, $2 to $13 the columns of input as arrays.
-const upsertEvents = `
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::timestamptz[], $11::jsonb[], $12::uuid[], $13::timestamptz[])
-    WITH ORDINALITY AS input (by_id, by_external_id, by_email, by_platform, by_their_id, of_source, new_type, of_event,
-        new_occurred, new_properties, new_id, new_time, position)
-), who AS MATERIALIZED (
+// as upsertMany is: a plain INSERT, and updates that look again at the row they change. $1 is the store.
+var upsertEvents = overInput(`by_id uuid, by_external_id text, by_email text, by_platform text, by_their_id text, of_source text,
+    new_type text, of_event text, new_occurred timestamptz, new_properties jsonb, new_id uuid,
+    new_time timestamptz`, `
+who AS MATERIALIZED (
     SELECT position, who FROM input CROSS JOIN LATERAL (
         SELECT id AS who FROM customers WHERE store_id = (SELECT $1::uuid) AND id = by_id
         UNION ALL
@@ -43,22 +37,22 @@ WITH input AS MATERIALIZED (
     SELECT known.*, position, CASE WHEN customer_id = who AND type = new_type AND properties = new_properties
         AND occurred_at = coalesce(new_occurred, occurred_at) THEN 'UNCHANGED' END AS outcome
     FROM input JOIN who USING (position) CROSS JOIN LATERAL (
-        SELECT ` + eventColumns + ` FROM customer_events
+        SELECT `+eventColumns+` FROM customer_events
         WHERE store_id = (SELECT $1::uuid) AND source = of_source AND event_id = of_event LIMIT 1
     ) AS known
 ), ins AS (
-    INSERT INTO customer_events (` + eventColumns + `)
+    INSERT INTO customer_events (`+eventColumns+`)
     SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, statement_timestamp()), new_properties,
         new_time, greatest(statement_timestamp(), new_time)
     FROM input JOIN who USING (position)
     WHERE position <> ALL (ARRAY(SELECT position FROM cur))
     ORDER BY of_source COLLATE "C", of_event COLLATE "C"
-    RETURNING ` + eventColumns + `, 'CREATED' AS outcome
+    RETURNING `+eventColumns+`, 'CREATED' AS outcome
 ), locked AS MATERIALIZED (
-    SELECT id FROM customer_events
-    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
-    ORDER BY source, event_id
-    FOR NO KEY UPDATE
+    SELECT locked.id FROM (SELECT id FROM cur WHERE outcome IS NULL ORDER BY source, event_id) AS due
+    CROSS JOIN LATERAL (
+        SELECT id FROM customer_events WHERE store_id = (SELECT $1::uuid) AND id = due.id LIMIT 1 FOR NO KEY UPDATE
+    ) AS locked
 ), upd AS (
     UPDATE customer_events
     SET customer_id = who, type = new_type, occurred_at = coalesce(new_occurred, occurred_at), properties = new_properties,
@@ -67,14 +61,14 @@ WITH input AS MATERIALIZED (
     WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM locked)) AND source = of_source AND event_id = of_event
         AND NOT (customer_id = who AND type = new_type AND properties = new_properties
             AND occurred_at = coalesce(new_occurred, occurred_at))
-    RETURNING ` + eventColumns + `, 'UPDATED' AS outcome
+    RETURNING `+eventColumns+`, 'UPDATED' AS outcome
 )
 SELECT * FROM ins
-UNION ALL SELECT ` + eventColumns + `, outcome FROM cur WHERE outcome IS NOT NULL
+UNION ALL SELECT `+eventColumns+`, outcome FROM cur WHERE outcome IS NOT NULL
 UNION ALL SELECT $1, NULL, NULL, of_source, new_type, of_event, NULL, NULL, NULL, NULL,
         CASE WHEN octet_length(new_properties::text) > 16384 THEN 'TOO_LONG' ELSE 'NOT_FOUND' END
     FROM input WHERE position <> ALL (ARRAY(SELECT position FROM who))
-UNION ALL SELECT * FROM upd`
+UNION ALL SELECT * FROM upd`)
 
 // wantedEvent is what an input asks for, with the ID and the time of an event that is new.
 type wantedEvent struct {
@@ -152,9 +146,8 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		occurred[i], newIDs[i], times[i] = w.OccurredAt, w.id, w.time
 	}
 	var rows []*upsertedEvent
-	err = scanRows(ctx, s.db, q, upsertEvents, []any{
-		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
-		s.id, ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
+	err = s.write(ctx, q, upsertEvents, []any{
+		ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
 	}, &rows)
 	if err != nil {
 		return requests, err

@@ -160,11 +160,11 @@ func (e *explainer) check(name string, bound int, call func() error) {
 	}
 }
 
-// wholeTable reports whether customers or identities were read without an index, and not just up to a limit.
+// wholeTable reports whether customers, identities or events were read without an index, and not just up to a limit.
 func (p plan) wholeTable(limited bool) bool {
 	switch p.Node {
 	case "Seq Scan":
-		return !limited && (p.Table == "customers" || p.Table == "customer_identities")
+		return !limited && slices.Contains([]string{"customers", "customer_identities", "customer_events"}, p.Table)
 	case "Limit":
 		limited = true
 	case "Append", "Subquery Scan":

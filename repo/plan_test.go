@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -328,6 +329,7 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 			// The first temporary object of a connection has PostgreSQL make every plan anew, of which seed must not be the cause.
 			run(t, conn, "CREATE TEMPORARY TABLE nothing ()")
 			all := calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity)
+			delete(all, "CountEvents") // which does read the whole table
 			if c.seeded {
 				seed(t, conn, n, true)
 			}
@@ -349,6 +351,10 @@ func TestPlansOutlivedByTheirTables(t *testing.T) {
 			}
 			for name, call := range all {
 				e.check(name, freshBound, func() error { return call(t.Context(), store) })
+				alone := strings.HasPrefix(name, "Upsert") && !strings.HasSuffix(name, "s")
+				if alone && slices.ContainsFunc(e.plans, func(p plan) bool { return p.mode != "auto" }) {
+					t.Errorf("%s is not prepared", name)
+				}
 			}
 		})
 	}

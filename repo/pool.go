@@ -87,7 +87,8 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 // registerTypes has a connection take and give UUIDs and times as Akin has them.
 func registerTypes(conn *pgx.Conn) {
 	pgxuuid.Register(conn.TypeMap())
-	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // for a mode in which PostgreSQL is not asked
+	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // for a mode in which PostgreSQL is not asked, like the next
+	conn.TypeMap().RegisterDefaultPgType([16]byte{}, "uuid")
 	conn.TypeMap().RegisterType(&pgtype.Type{
 		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 	})

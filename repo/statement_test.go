@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -112,7 +113,9 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 			return nil
 		},
 		"UpsertCustomer": func(ctx context.Context, s *repo.Store) error {
-			_, err := s.UpsertCustomer(ctx, *changes[0])
+			change := byExternalID("C-2")
+			change.FirstName = omittable(uuid.NewString())
+			_, err := s.UpsertCustomer(ctx, *change)
 			return err
 		},
 		"UpsertCustomers": func(ctx context.Context, s *repo.Store) error {
@@ -124,7 +127,9 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 			return nil
 		},
 		"UpsertCustomerEvent": func(ctx context.Context, s *repo.Store) error {
-			_, err := s.UpsertCustomerEvent(ctx, *events[0])
+			event := *events[0]
+			event.OccurredAt = ptr(time.Now())
+			_, err := s.UpsertCustomerEvent(ctx, event)
 			return err
 		},
 		"UpsertCustomerEvents": func(ctx context.Context, s *repo.Store) error {
@@ -141,8 +146,10 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 		},
 		"UpsertCustomerIdentities": func(ctx context.Context, s *repo.Store) error {
 			for _, policy := range []model.BatchErrorPolicy{model.KeepValid, model.RejectAll} {
-				if _, err := s.UpsertCustomerIdentities(ctx, batch, policy); err != nil {
-					return err
+				for _, inputs := range [][]*model.UpsertCustomerIdentityInput{batch, batch[:1]} {
+					if _, err := s.UpsertCustomerIdentities(ctx, inputs, policy); err != nil {
+						return err
+					}
 				}
 			}
 			return nil

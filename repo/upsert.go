@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"akin/model"
 )
@@ -67,28 +66,23 @@ SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION AL
 // meanwhile and a third one is updating waits for the third, and holds the customers it created. The LATERALs keep the
 // plan to the indexes when a table has no statistics yet, and the store is hidden from the planner as addHidden does.
 //
-// on_customer is of imports: a new identity's customer, where the store has it.
-//
-// $1 store, $2 to $12 the columns of input as arrays.
-const upsertMany = `
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::uuid[], $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::uuid[])
-    WITH ORDINALITY AS input (on_platform, their_id, new_email, new_normalized, new_first, new_last,
-        identity_id, identity_time, new_customer_id, customer_time, on_customer, position)
-), cur AS MATERIALIZED (
+// on_customer is of imports: a new identity's customer, where the store has it. $1 is the store.
+var upsertMany = overInput(`on_platform text, their_id text, new_email text, new_normalized text, new_first text, new_last text,
+    identity_id uuid, identity_time timestamptz, new_customer_id uuid, customer_time timestamptz,
+    on_customer uuid`, `
+cur AS MATERIALIZED (
     SELECT known.*, position,
         CASE WHEN email = new_email AND (new_first IS NULL OR coalesce(first_name, '') = new_first)
             AND (new_last IS NULL OR coalesce(last_name, '') = new_last) THEN 'UNCHANGED' END AS outcome
     FROM input CROSS JOIN LATERAL (
-        SELECT ` + identityColumns + ` FROM customer_identities
+        SELECT `+identityColumns+` FROM customer_identities
         WHERE store_id = (SELECT $1::uuid) AND platform = on_platform AND platform_customer_id = their_id LIMIT 1
     ) AS known
 ), locked AS MATERIALIZED (
-    SELECT id AS locked_id FROM customer_identities
-    WHERE store_id = (SELECT $1::uuid) AND id = ANY (ARRAY(SELECT id FROM cur WHERE outcome IS NULL))
-    ORDER BY platform, platform_customer_id
-    FOR NO KEY UPDATE
+    SELECT locked.id AS locked_id FROM (SELECT id FROM cur WHERE outcome IS NULL ORDER BY platform, platform_customer_id) AS due
+    CROSS JOIN LATERAL (
+        SELECT id FROM customer_identities WHERE store_id = (SELECT $1::uuid) AND id = due.id LIMIT 1 FOR NO KEY UPDATE
+    ) AS locked
 ), upd AS (
     UPDATE customer_identities
     SET email = new_email, email_normalized = new_normalized, updated_at = greatest(statement_timestamp(), updated_at + interval '1 microsecond'),
@@ -99,7 +93,7 @@ WITH input AS MATERIALIZED (
         AND platform = on_platform AND platform_customer_id = their_id
         AND NOT (email = new_email AND (new_first IS NULL OR coalesce(first_name, '') = new_first)
             AND (new_last IS NULL OR coalesce(last_name, '') = new_last))
-    RETURNING ` + identityColumns + `, 'UPDATED' AS outcome
+    RETURNING `+identityColumns+`, 'UPDATED' AS outcome
 ), unknown AS MATERIALIZED (
     SELECT *, (SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND id = on_customer) AS given_customer
     FROM input WHERE position <> ALL (ARRAY(SELECT position FROM cur))
@@ -122,17 +116,17 @@ WITH input AS MATERIALIZED (
         SELECT id FROM customers WHERE store_id = (SELECT $1::uuid) AND email_normalized = new_normalized LIMIT 1
     ) AS known
 ), ins AS (
-    INSERT INTO customer_identities (` + identityColumns + `)
+    INSERT INTO customer_identities (`+identityColumns+`)
     SELECT $1, identity_id, coalesce(given_customer, cus.id), on_platform, their_id, new_email, new_normalized,
         nullif(new_first, ''), nullif(new_last, ''), identity_time, greatest(statement_timestamp(), identity_time)
     FROM unknown LEFT JOIN cus ON cus.email_normalized = new_normalized
     WHERE coalesce(given_customer, cus.id) IS NOT NULL
     ORDER BY on_platform COLLATE "C", their_id COLLATE "C"
-    RETURNING ` + identityColumns + `, 'CREATED' AS outcome
+    RETURNING `+identityColumns+`, 'CREATED' AS outcome
 )
 SELECT * FROM ins
-UNION ALL SELECT ` + identityColumns + `, outcome FROM cur WHERE outcome IS NOT NULL
-UNION ALL SELECT * FROM upd`
+UNION ALL SELECT `+identityColumns+`, outcome FROM cur WHERE outcome IS NOT NULL
+UNION ALL SELECT * FROM upd`)
 
 // wantedIdentity is what an input asks for, with the IDs and the times of what may have to be created.
 type wantedIdentity struct {
@@ -247,10 +241,8 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		givenCustomers[i] = w.origin.CustomerID
 	}
 	var rows []*upsertedIdentity
-	err = scanRows(ctx, s.db, q, upsertMany, []any{
-		// Planned anew each time, for the tables as they are: a plan kept from when they were empty would read them whole.
-		pgx.QueryExecModeCacheDescribe,
-		s.id, platforms, theirIDs, emails, normalized, firstNames, lastNames, ids, times, customerIDs, customerTimes, givenCustomers,
+	err = s.write(ctx, q, upsertMany, []any{
+		platforms, theirIDs, emails, normalized, firstNames, lastNames, ids, times, customerIDs, customerTimes, givenCustomers,
 	}, &rows)
 	if err != nil {
 		return requests, err

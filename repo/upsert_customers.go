@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"akin/model"
 )
@@ -21,19 +20,13 @@ const customerColumns = `store_id, id, external_id, email, email_normalized, pho
 // upsertCustomers creates or updates the customers that a set of changes names.
 //
 // found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
-// since then ends in no row (see change_customers in the migrations) or in a failed statement (a key taken meanwhile), and
-// the caller runs it again. What a change leaves alone stays as the row has it when it is written, so that of two changes at
-// once neither is lost. An import that brings a customer's ID has it both as by_id and as new_id. Locks are taken in one
-// order: inserts, sorted by key, then updates, sorted by ID.
-//
-// $1 store, $2 to $11 the columns of input as arrays.
-const upsertCustomers = `
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($2::jsonb[], $3::jsonb[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
-        $9::integer[], $10::uuid[], $11::timestamptz[])
-    WITH ORDINALITY AS input (change, on_create, by_id, by_external_id, by_email, by_platform, by_their_id,
-        if_version, new_id, new_time, position)
-), found AS MATERIALIZED (
+// since then ends in no row (see change_customer and change_customers in the migrations) or in a failed statement (a key
+// taken meanwhile), and the caller runs it again. What a change leaves alone stays as the row has it when it is written, so
+// that of two changes at once neither is lost. An import that brings a customer's ID has it both as by_id and as new_id.
+// Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID. $1 is the store.
+var upsertCustomers = overInput(`change jsonb, on_create jsonb, by_id uuid, by_external_id text, by_email text, by_platform text,
+    by_their_id text, if_version integer, new_id uuid, new_time timestamptz`, `
+found AS MATERIALIZED (
     SELECT position, known AS customer FROM input CROSS JOIN LATERAL (
         SELECT c AS known FROM customers c WHERE store_id = (SELECT $1::uuid) AND id = by_id
         UNION ALL
@@ -68,29 +61,31 @@ WITH input AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT customer_changed(customer, CASE WHEN (customer).id IS NULL
         THEN on_create || jsonb_strip_nulls(change) ELSE change END) AS changed OFFSET 0) AS computed_once
 ), ins AS (
-    INSERT INTO customers (` + customerColumns + `)
+    INSERT INTO customers (`+customerColumns+`)
     SELECT $1, new_id, external_id, email, email_normalized, phone_number, first_name, last_name, gender,
         account_created_at, account_status, default_language, default_currency, coalesce(tags, '{}'), address,
         accepts_email_marketing, accepts_sms_marketing, coalesce(properties, '{}'), 1, new_time, greatest(statement_timestamp(), new_time)
     FROM verdict CROSS JOIN LATERAL (SELECT (changed).*) AS row
     WHERE fault IS NULL AND (customer).id IS NULL
     ORDER BY email_normalized COLLATE "C", external_id COLLATE "C"
-    RETURNING ` + customerColumns + `
+    RETURNING `+customerColumns+`
 )
 SELECT position, 'CREATED' AS outcome, NULL AS fault, NULL AS field, NULL::uuid AS conflicting_id, ins.*
 FROM ins JOIN verdict ON new_id = ins.id
 UNION ALL
-SELECT position, CASE WHEN fault IS NULL THEN 'UNCHANGED' END, fault, field, conflicting_id, ` + customerColumns + `
+SELECT position, CASE WHEN fault IS NULL THEN 'UNCHANGED' END, fault, field, conflicting_id, `+customerColumns+`
 FROM verdict CROSS JOIN LATERAL (SELECT (customer).*) AS row
 WHERE fault IS NOT NULL OR (customer).id IS NOT NULL AND customer IS NOT DISTINCT FROM changed
 UNION ALL
 SELECT position, 'UPDATED', NULL, NULL, NULL, updated.*
-FROM (
+FROM `).ending(`verdict CROSS JOIN LATERAL (
+    SELECT `+customerColumns+` FROM change_customer($1, (customer).id, change, if_version)
+) AS updated WHERE fault IS NULL AND (customer).id IS NOT NULL AND customer IS DISTINCT FROM changed`, `(
     SELECT array_agg((customer).id) AS ids, array_agg(change) AS changes, array_agg(if_version) AS if_versions FROM verdict
     WHERE fault IS NULL AND (customer).id IS NOT NULL AND customer IS DISTINCT FROM changed
 ) AS due CROSS JOIN LATERAL (
-    SELECT ` + customerColumns + ` FROM change_customers($1, ids, changes, if_versions) WHERE ids IS NOT NULL
-) AS updated JOIN verdict ON (customer).id = updated.id AND fault IS NULL`
+    SELECT `+customerColumns+` FROM change_customers($1, ids, changes, if_versions) WHERE ids IS NOT NULL
+) AS updated JOIN verdict ON (customer).id = updated.id AND fault IS NULL`)
 
 // wantedCustomer is what an input asks for, with the ID and the time of the customer that may have to be created.
 type wantedCustomer struct {
@@ -177,9 +172,8 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		versions[i], newIDs[i], times[i] = w.IfVersion, w.id, w.time
 	}
 	var rows []*upsertedCustomer
-	err = scanRows(ctx, s.db, q, upsertCustomers, []any{
-		pgx.QueryExecModeCacheDescribe, // planned for the tables as they are, like upsertMany
-		s.id, changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
+	err = s.write(ctx, q, upsertCustomers, []any{
+		changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
 	}, &rows)
 	if err != nil {
 		return requests, err
