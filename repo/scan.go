@@ -71,9 +71,15 @@ func scanStructs(db *bun.DB, rows pgx.Rows, dest []any) error {
 		slice.Set(reflect.Append(slice, added))
 		for i, raw := range rows.RawValues() {
 			values[i] = nil // which Scan passes over
-			if raw != nil {
-				values[i] = added.Elem().FieldByIndex(columns[i]).Addr().Interface()
+			if raw == nil {
+				continue
 			}
+			field := added.Elem().FieldByIndex(columns[i])
+			if field.Kind() == reflect.Pointer { // which pgx would fill in by a plan that wraps another
+				field.Set(reflect.New(field.Type().Elem()))
+				field = field.Elem()
+			}
+			values[i] = field.Addr().Interface()
 			if id, ok := values[i].(*uuid.UUID); ok {
 				values[i] = (*[16]byte)(id) // which pgx writes to without an allocation
 			}
