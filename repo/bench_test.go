@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"akin/model"
+	"akin/repo"
 	"akin/repo/repotest"
 )
 
@@ -100,28 +101,49 @@ func BenchmarkUpsert(b *testing.B) {
 
 // BenchmarkUpsertCustomer is one customer that is updated, and batches of 100.
 func BenchmarkUpsertCustomer(b *testing.B) {
-	for name, size := range map[string]int{"update": 1, "batch of 100 updates": 100} {
-		b.Run(name, func(b *testing.B) {
-			store, _ := repotest.NewStore(b, repotest.New(b), "shop")
-			inputs := make([]*model.UpsertCustomerInput, size)
-			for i := range inputs {
-				inputs[i] = byExternalID(fmt.Sprint("C-", i))
+	benchSizes(b, "updated", func(store *repo.Store, n int, inputs []*model.UpsertCustomerInput) (*model.UpsertCustomersPayload, error) {
+		for i := range inputs {
+			inputs[i] = byExternalID(fmt.Sprint("C-", i))
+			inputs[i].FirstName = omittable(fmt.Sprint("Jane ", n))
+		}
+		return store.UpsertCustomers(b.Context(), inputs, model.KeepValid)
+	})
+}
+
+// BenchmarkUpsertEvent is one event that is recorded, and batches of 100.
+func BenchmarkUpsertEvent(b *testing.B) {
+	benchSizes(b, "recorded", func(store *repo.Store, n int, inputs []*model.UpsertCustomerEventInput) (*model.UpsertCustomerEventsPayload, error) {
+		if n == 0 {
+			_, err := store.UpsertCustomer(b.Context(), *byExternalID("C-1"))
+			if err != nil {
+				b.Fatal(err)
 			}
+		}
+		for i := range inputs {
+			inputs[i] = &model.UpsertCustomerEventInput{
+				Customer: model.CustomerKey{ExternalID: ptr("C-1")}, Source: "shop", Type: "viewed", EventID: fmt.Sprint(n, "-", i),
+				Properties: model.Properties(`{"sku":"A-1"}`),
+			}
+		}
+		return store.UpsertCustomerEvents(b.Context(), inputs, model.KeepValid)
+	})
+}
+
+// benchSizes measures the n-th upsert of one input and of 100.
+func benchSizes[I any, P model.UpsertPayload](
+	b *testing.B, what string, upsert func(store *repo.Store, n int, inputs []*I) (*model.Batch[P], error),
+) {
+	b.Helper()
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d %s", size, what), func(b *testing.B) {
+			store, _ := repotest.NewStore(b, repotest.New(b), "shop")
+			inputs := make([]*I, size)
 			b.ReportAllocs()
-			n, outcome := 0, model.OutcomeCreated
-			upsert := func() {
-				for _, in := range inputs {
-					in.FirstName = omittable(fmt.Sprint("Jane ", n))
-				}
-				batch, err := store.UpsertCustomers(b.Context(), inputs, model.KeepValid)
-				if err != nil || *batch.Results[size-1].Outcome != outcome {
+			for n := 0; b.Loop(); n++ {
+				batch, err := upsert(store, n, inputs)
+				if err != nil || batch.FailedCount() > 0 {
 					b.Fatal(batch, err)
 				}
-				n, outcome = n+1, model.OutcomeUpdated
-			}
-			upsert()
-			for b.Loop() {
-				upsert()
 			}
 		})
 	}

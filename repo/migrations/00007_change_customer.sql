@@ -33,3 +33,17 @@ BEGIN
         RETURNING c.*;
 END $$;
 -- +goose StatementEnd
+
+-- The function of 00002 in a language whose functions are parsed and planned once in a session: those of SQL are in every
+-- statement (measured: a tenth of PostgreSQL's time for an update).
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION customer_changed(customer customers, change jsonb) RETURNS customers LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN jsonb_populate_record(customer, CASE jsonb_typeof(change -> 'properties')
+        WHEN 'object' THEN change || jsonb_build_object('properties',
+            jsonb_strip_nulls(coalesce(customer.properties, '{}') || (change -> 'properties')))
+        WHEN 'null' THEN change || '{"properties": {}}'
+        ELSE change
+    END);
+END $$;
+-- +goose StatementEnd
