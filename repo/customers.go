@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -182,32 +183,35 @@ func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error
 
 // nodesByID returns the objects with these IDs, those that there are.
 func (s *Store) nodesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]model.Node, error) {
-	customers, err := s.CustomersByID(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	identities, err := s.identitiesByID(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	events, err := s.eventsByID(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
 	nodes := make(map[uuid.UUID]model.Node, len(ids))
-	for _, id := range ids {
-		switch {
-		case customers[id] != nil:
-			nodes[id] = customers[id]
-		case identities[id] != nil:
-			nodes[id] = identities[id]
-		case events[id] != nil:
-			nodes[id] = events[id]
-		case id == s.id:
-			if nodes[id], err = s.Self(ctx); err != nil {
-				return nil, err
-			}
+	if err := addNodes(ctx, nodes, ids, s.CustomersByID); err != nil {
+		return nil, err
+	}
+	if err := addNodes(ctx, nodes, ids, s.identitiesByID); err != nil {
+		return nil, err
+	}
+	if err := addNodes(ctx, nodes, ids, s.eventsByID); err != nil {
+		return nil, err
+	}
+	if slices.Contains(ids, s.id) {
+		self, err := s.Self(ctx)
+		if err != nil {
+			return nil, err
 		}
+		nodes[s.id] = self
 	}
 	return nodes, nil
+}
+
+// addNodes has find look for those of the IDs that are not among the nodes yet.
+func addNodes[N model.Node](
+	ctx context.Context, nodes map[uuid.UUID]model.Node, ids []uuid.UUID,
+	find func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]N, error),
+) error {
+	unknown := slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return nodes[id] != nil })
+	found, err := find(ctx, unknown)
+	for id, node := range found {
+		nodes[id] = node
+	}
+	return err
 }

@@ -316,6 +316,14 @@ func TestRoundTrips(t *testing.T) {
 			_, err := store.CustomerIdentities(ctx, nil, nil, model.PageArgs{})
 			return err
 		}, 1},
+		{"a customer by its ID alone", func() error {
+			_, err := store.Nodes(ctx, []uuid.UUID{page.Nodes[0].ID})
+			return err
+		}, 1},
+		{"an object that nobody has", func() error {
+			_, err := store.Nodes(ctx, []uuid.UUID{uuid.New()})
+			return err
+		}, 3},
 		{"a customer by an identity", func() error {
 			_, err := store.Customer(ctx, model.CustomerKey{Identity: &model.PlatformIdentityKey{Platform: "shopify", PlatformCustomerID: "1"}})
 			return err
