@@ -58,7 +58,7 @@ type Config struct {
 // database does not answer) and the playground. Each request is logged in one line.
 func NewHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", allowOrigins(cfg.Origins, newMetrics(cfg.Metrics).observed(traced(cfg.Spans, newEndpoint(cfg)))))
+	mux.Handle("/graphql", allowOrigins(cfg.Origins, counted(cfg.Metrics, traced(cfg.Spans, newEndpoint(cfg)))))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})

@@ -41,7 +41,7 @@ func rootField(operation *ast.OperationDefinition) string {
 	return severalFields
 }
 
-// newMetrics registers the metrics; with a nil registry nobody sees them.
+// newMetrics registers the metrics.
 func newMetrics(registry prometheus.Registerer) *metrics {
 	auto := promauto.With(registry)
 	kind := []string{"kind"}
@@ -96,8 +96,12 @@ func (m *metrics) observe(ctx context.Context, record *requestRecord, took time.
 	}
 }
 
-// observed counts the requests that next answers.
-func (m *metrics) observed(next http.Handler) http.Handler {
+// counted counts the requests that next answers, where there is a registry to count them for.
+func counted(registry prometheus.Registerer, next http.Handler) http.Handler {
+	if registry == nil {
+		return next
+	}
+	m := newMetrics(registry)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		m.inFlight.Inc()
