@@ -2,10 +2,57 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"akin/repo"
+	"akin/repo/repotest"
 )
+
+func TestMain(m *testing.M) { repotest.Main(m) }
+
+// TestPeersKnowAkinsUpserts calls PostGraphile's functions. Mercurius and Apollo give the statements the same parameters, in
+// peers/server.mjs.
+func TestPeersKnowAkinsUpserts(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	db, err := repo.Open(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store, token := repotest.NewStore(t, db, "shop")
+	tracer, err := newTracer(t.Context(), url, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracer.db.Close()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := tracer.upserts(t.Context(), conn, &server{flavour: akin}, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), `
+		SELECT outcome || ' ' || customer_link FROM upsert_customer_identity($1, 'shopify', '1', 'Jane@Doe.com', 'Jane')
+		UNION ALL
+		SELECT outcome || ' ' || customer_link FROM upsert_customer_identities($1, ARRAY[
+			('woocommerce', '2', 'john@doe.com', NULL, NULL), ('woocommerce', '3', 'Jane@Doe.com', NULL, NULL)]::customer_identity_input[])`,
+		store.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if want := []string{"CREATED CREATED", "CREATED CREATED", "CREATED MATCHED_BY_EMAIL"}; err != nil || !slices.Equal(told, want) {
+		t.Errorf("got %q, %v, want %q", told, err, want)
+	}
+}
 
 func TestEveryRequestIsFilledWithNumbersOfItsVariables(t *testing.T) {
 	t.Parallel()

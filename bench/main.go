@@ -233,26 +233,13 @@ func (b *bench) trace(ctx context.Context, token string, s *server, path string)
 		}
 		b.limits = append(b.limits, l)
 	}
-	upserts := map[string]string{}
-	for name, policy := range map[string]string{"one": "upsert: create both", "many": "batch of 100 new"} {
-		for _, op := range operations(b.db.customers) {
-			if op.name != policy {
-				continue
-			}
-			_, statements, err := t.trace(ctx, b.db.conn, &op, s, nil, b.dir)
-			if err != nil {
-				return err
-			}
-			upserts[name] = statements[0].sql
-		}
+	upserts, err := t.upserts(ctx, b.db.conn, s, b.dir)
+	if err != nil {
+		return err
 	}
 	text, err := json.Marshal(upserts)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return err
-	}
-	_, err = b.db.conn.Exec(ctx, strings.NewReplacer("@one@", upserts["one"], "@many@", upserts["many"]).Replace(functionsSQL))
-	return err
+	return os.WriteFile(path, text, 0o600)
 }

@@ -148,6 +148,25 @@ func (t *tracer) trace(ctx context.Context, conn *pgx.Conn, op *operation, s *se
 	return l, last, nil
 }
 
+// upserts returns the statements that the peers' upserts run, by the names that they know them by, and makes those functions
+// of them that PostGraphile needs.
+func (t *tracer) upserts(ctx context.Context, conn *pgx.Conn, s *server, dir string) (map[string]string, error) {
+	upserts := map[string]string{}
+	for _, op := range operations(10) { // these two ask nothing of a customer that is there
+		name, ok := map[string]string{"upsert: create both": "one", "batch of 100 new": "many"}[op.name]
+		if !ok {
+			continue
+		}
+		_, statements, err := t.trace(ctx, conn, &op, s, nil, dir)
+		if err != nil {
+			return nil, err
+		}
+		upserts[name] = statements[0].sql
+	}
+	_, err := conn.Exec(ctx, strings.NewReplacer("@one@", upserts["one"], "@many@", upserts["many"]).Replace(functionsSQL))
+	return upserts, err
+}
+
 var notInFileName = regexp.MustCompile(`[^a-z0-9]+`)
 
 func fileName(name string) string { return notInFileName.ReplaceAllString(strings.ToLower(name), "-") }

@@ -11,7 +11,8 @@ RETURNS SETOF bench.upserted_row LANGUAGE plpgsql AS $function$ BEGIN
 RETURN QUERY @one@;
 END $function$;
 
-CREATE FUNCTION bench.upsert_many(uuid, text[], text[], text[], text[], text[], text[], uuid[], timestamptz[], uuid[], timestamptz[])
+CREATE FUNCTION bench.upsert_many(
+    uuid, text[], text[], text[], text[], text[], text[], uuid[], timestamptz[], uuid[], timestamptz[], uuid[])
 RETURNS SETOF bench.upserted_row LANGUAGE plpgsql AS $function$ BEGIN
 RETURN QUERY @many@;
 END $function$;
@@ -56,7 +57,7 @@ BEGIN
     FROM unnest(inputs) AS i;
     RETURN QUERY SELECT answer.*
     FROM unnest(platforms, their_ids, proposed) WITH ORDINALITY AS i (platform, their_id, id, position)
-    JOIN bench.upsert_many($1, platforms, their_ids, emails, normalized, first_names, last_names, ids, times, proposed, times) AS r
+    JOIN bench.upsert_many($1, platforms, their_ids, emails, normalized, first_names, last_names, ids, times, proposed, times, NULL) AS r
         ON r.platform = i.platform AND r.platform_customer_id = i.their_id
     CROSS JOIN LATERAL bench.answer(r, i.id) AS answer
     ORDER BY i.position;

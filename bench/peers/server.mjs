@@ -111,7 +111,7 @@ const upsertMany = async (_, { inputs }) => {
   const proposed = inputs.map(newID);
   const of = (field) => inputs.map((i) => i[field]);
   const rows = await query("upsert many", upserts.many, [store, of("platform"), of("platformCustomerId"), of("email"),
-    of("email").map(normalize), of("firstName"), of("lastName"), inputs.map(newID), now, proposed, now]);
+    of("email").map(normalize), of("firstName"), of("lastName"), inputs.map(newID), now, proposed, now, inputs.map(() => null)]);
   const byKey = new Map(rows.map((row) => [`${row.platform} ${row.platform_customer_id}`, row]));
   const results = inputs.map((i, n) => payload(byKey.get(`${i.platform} ${i.platformCustomerId}`), proposed[n]));
   const count = (outcome) => results.filter((result) => result.outcome === outcome).length;
