@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +35,7 @@ func TestPeersKnowAkinsUpserts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tracer.db.Close()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
+	conn := connect(t, url)
 	if _, err := tracer.upserts(t.Context(), conn, &server{flavour: akin}, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +52,39 @@ func TestPeersKnowAkinsUpserts(t *testing.T) {
 	if want := []string{"CREATED CREATED", "CREATED CREATED", "CREATED MATCHED_BY_EMAIL"}; err != nil || !slices.Equal(told, want) {
 		t.Errorf("got %q, %v, want %q", told, err, want)
 	}
+}
+
+// TestImportsAreStaged stages what an import writes of some rows, and of one.
+func TestImportsAreStaged(t *testing.T) {
+	t.Parallel()
+	for rows, want := range map[string]int{"shopify,1,jane@doe.com\nshopify,2,john@doe.com\nshopify,3,no email\n": 2, "shopify,1,jane@doe.com\n": 1} {
+		url := repotest.URL(t)
+		b := &bench{db: &database{url: url, conn: connect(t, url)}}
+		file, staged := filepath.Join(t.TempDir(), "rows.csv"), filepath.Join(t.TempDir(), "staged.csv")
+		if err := os.WriteFile(file, []byte("platform,platform_customer_id,email\n"+rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		statements, err := b.traceImport(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.stage(t.Context(), statements, staged); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(staged); err != nil || bytes.Count(text, []byte("\n")) != want {
+			t.Errorf("%d rows are to be staged, not %q, %v", want, text, err)
+		}
+	}
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
 }
 
 func TestEveryRequestIsFilledWithNumbersOfItsVariables(t *testing.T) {

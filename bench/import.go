@@ -126,15 +126,22 @@ func (b *bench) stage(ctx context.Context, statements []statement, path string) 
 	if _, err := b.db.conn.Exec(ctx, create); err != nil {
 		return err
 	}
-	const insert = `INSERT INTO staged (platform, their_id, email, normalized, first_name, last_name, identity_id, identity_time,
-			customer_id, customer_time)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[],
-			$9::uuid[], $10::timestamptz[])`
+	const (
+		insert = `INSERT INTO staged (platform, their_id, email, normalized, first_name, last_name, identity_id, identity_time,
+			customer_id, customer_time) `
+		one = insert + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+		set = insert + `SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+			$8::timestamptz[], $9::uuid[], $10::timestamptz[])`
+	)
 	for _, s := range statements {
-		if len(s.args) != 11 { // not the upsert of a set, whose first is the store
+		if len(s.args) != 12 { // not an upsert of a batch, whose first is the store and whose last a customer that nobody gives
 			continue
 		}
-		if _, err := b.db.conn.Exec(ctx, insert, s.args[1:]...); err != nil {
+		statement := set
+		if _, several := s.args[1].([]string); !several {
+			statement = one
+		}
+		if _, err := b.db.conn.Exec(ctx, statement, s.args[1:11]...); err != nil {
 			return err
 		}
 	}
