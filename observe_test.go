@@ -144,6 +144,7 @@ func TestMetrics(t *testing.T) {
 		`akin_token_refusals_total{reason="revoked"} 0`,
 		`akin_pool_connections{state="used"} 0`,
 		`akin_retries_total 0`,
+		`akin_turn_wait_seconds_total 0`,
 	} {
 		within(t, 10*time.Second, want, func() bool {
 			metrics = w.scrape(t)

@@ -1,15 +1,20 @@
 package graph_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"akin/graph"
 	"akin/repo"
@@ -153,6 +158,89 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 	}
 	if got := a.send(t, request{body: readCustomers}); got.status != http.StatusOK {
 		t.Errorf("afterwards: %d %s", got.status, got.body)
+	}
+}
+
+// takeTurns takes every turn that a pool of one connection has.
+func (a *api) takeTurns(t *testing.T) (leave []func()) {
+	t.Helper()
+	for range 2 {
+		one, err := a.db.Admit(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, one)
+	}
+	return leave
+}
+
+const typename = `{"query":"{ __typename }"}`
+
+// TestRequestsTakeTurns asks for what needs no connection while every turn is taken, and then while one is free.
+func TestRequestsTakeTurns(t *testing.T) {
+	t.Parallel()
+	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=1&pool_max_wait=2s&connect_timeout=30")
+	registry := prometheus.NewRegistry()
+	a.db.Register(registry)
+	leave := a.takeTurns(t)
+	got := a.send(t, request{body: typename})
+	got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "too busy")
+	if got.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+	}
+	waiting := make(chan answer, 1)
+	go func() { waiting <- a.send(t, request{body: typename}) }()
+	leave[0]()
+	if got := <-waiting; got.status != http.StatusOK {
+		t.Errorf("with a turn that is given back: %d %s", got.status, got.body)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "akin_turn_wait_seconds_total" && family.GetMetric()[0].GetCounter().GetValue() <= 0 {
+			t.Error("their wait is not counted")
+		}
+	}
+}
+
+// TestATurnIsGivenBack leaves one turn, and sends what ends in every way; a turn that were kept would be missing to what
+// comes next.
+func TestATurnIsGivenBack(t *testing.T) {
+	t.Parallel()
+	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=1")
+	a.takeTurns(t)[0]()
+	for _, body := range []string{
+		`{`, `{"query":"{"}`, `{"query":"{ nobody }"}`, `{"query":"{ customer(id: \"1\") { id } }"}`, `{"query":"query A { __typename } query B { __typename }"}`,
+		`{"query":"mutation { upsertCustomer(input: {by: {externalId: \"\"}}) { outcome } }"}`, typename,
+	} {
+		if got := a.send(t, request{body: body}); got.status == http.StatusServiceUnavailable {
+			t.Fatalf("%s: %d %s", body, got.status, got.body)
+		}
+	}
+}
+
+// TestABodyIsAwaitedWithoutATurn leaves one turn, which must not be that of a request whose body does not come.
+func TestABodyIsAwaitedWithoutATurn(t *testing.T) {
+	t.Parallel()
+	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=1", func(cfg *graph.Config) { cfg.Timeout = time.Hour })
+	a.takeTurns(t)[0]()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: akin\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", a.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, "100 Continue") { // the body is awaited
+		t.Fatalf("%v, %q", err, line)
+	}
+	if got := a.send(t, request{body: typename}); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

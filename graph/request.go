@@ -19,13 +19,13 @@ import (
 	"akin/model"
 )
 
-// readParams returns the parameters of a request: of its URL for GET, of its body, of maxBody bytes at most, for POST.
-func readParams(w http.ResponseWriter, r *http.Request, maxBody int) (*graphql.RawParams, error) {
+// readParams returns the parameters of a request: of its URL for GET, of its body for POST.
+func readParams(r *http.Request, body []byte) (*graphql.RawParams, error) {
 	start := graphql.Now()
 	var values map[string]any
 	var err error
 	if r.Method == http.MethodPost {
-		values, err = readBody(w, r, int64(maxBody))
+		values, err = readObject(body)
 	} else {
 		values, err = readQuery(r.URL.RawQuery)
 	}
@@ -77,9 +77,9 @@ func readQuery(rawQuery string) (map[string]any, error) {
 	return values, nil
 }
 
-// readBody reads the parameters of a POST. The one content type it takes is one that no form of a web page can send,
-// so that a page elsewhere cannot post in a user's name.
-func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) (map[string]any, error) {
+// readBody reads the body of a POST, of maxBody bytes at most. The one content type it takes is one that no form of a web
+// page can send, so that a page elsewhere cannot post in a user's name.
+func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, error) {
 	contentType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || contentType != mediaJSON || given && !strings.EqualFold(charset, "utf-8") {
@@ -108,6 +108,11 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) (map[string
 	case len(body) == 0:
 		return nil, refuse(http.StatusBadRequest, "the body is empty; it must be a JSON object with a query")
 	}
+	return body, nil
+}
+
+// readObject reads the parameters of a body.
+func readObject(body []byte) (map[string]any, error) {
 	if jsonValues(body) > maxValues {
 		return nil, refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body has more than %d values", maxValues)
 	}

@@ -90,7 +90,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // respond takes a request through its stages in the order of their cost: nothing of the body is read before the token
-// is known, and nothing runs that the token does not cover.
+// is known, nothing is made of it before the request's turn, and nothing runs that the token does not cover.
 func (e *endpoint) respond(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string,
 ) (response *graphql.Response, err error) {
@@ -116,7 +116,22 @@ func (e *endpoint) respond(
 	if err := record.paid.raise(1); err != nil { // what a request costs at least, whatever is in it
 		return nil, err
 	}
-	params, err := e.receive(ctx, w, r)
+	body, err := e.receive(ctx, w, r)
+	if err != nil {
+		return nil, err
+	}
+	leave, err := e.db.Admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return e.execute(ctx, r, token, body)
+}
+
+// execute reads what is asked and does it, if the token covers it.
+func (e *endpoint) execute(ctx context.Context, r *http.Request, token *repo.Token, body []byte) (*graphql.Response, error) {
+	record := recordFrom(ctx)
+	params, err := readParams(r, body)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +160,8 @@ func (e *endpoint) respond(
 	}
 	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID)), e.limits.Result)
 	next, ctx := e.exec.DispatchOperation(ctx, operation)
-	if response = next(ctx); response == nil { // gqlgen's word for a context that has ended
+	response := next(ctx)
+	if response == nil { // gqlgen's word for a context that has ended
 		return nil, context.Cause(ctx)
 	}
 	if len(response.Data) > e.limits.Result || slices.ContainsFunc(response.Errors, isTooLarge) {
@@ -166,16 +182,19 @@ func checkProtocol(method, mediaType string) error {
 	return nil
 }
 
-// receive reads the parameters of a request, whose body has as long to arrive as the request has.
-func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.RawParams, error) {
+// receive reads the body of a request that has one, which has as long to arrive as the request has.
+func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost {
+		return nil, nil
+	}
 	control := http.NewResponseController(w)
 	deadline, _ := ctx.Deadline()
 	_ = control.SetReadDeadline(deadline) // which net/http always can
-	params, err := readParams(w, r, e.limits.Body)
+	body, err := readBody(w, r, int64(e.limits.Body))
 	if err == nil {
 		_ = control.SetReadDeadline(time.Time{}) // what comes now is the client's hanging up
 	}
-	return params, err
+	return body, err
 }
 
 // mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. Rows have what nobody asks

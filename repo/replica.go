@@ -55,6 +55,7 @@ func (db *DB) ReadFrom(ctx context.Context, url string) error {
 	}
 	conns.wait /= 4 // there is still the primary to wait for
 	db.replica = &replica{pool: conns, primary: db.pool, requests: newReplicaRequests()}
+	db.turns = newTurns(db.pool, conns)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -25,6 +26,9 @@ type DB struct {
 	replica *replica // nil where there is none
 	tokens  *lru.Cache[tokenHash, cachedToken]
 	lookUps singleflight.Group // of tokens
+
+	turns    *semaphore.Weighted // of requests
+	turnWait prometheus.Counter
 
 	refusals   *prometheus.CounterVec           // of tokens, by reason
 	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
@@ -51,6 +55,7 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	}
 	return &DB{
 		bun: bun.NewDB(conns.openSQL(), pgdialect.New()), pool: conns, tokens: tokens, refusals: newRefusals(), uses: uses,
+		turns: newTurns(conns), turnWait: newTurnWait(),
 	}, nil
 }
 

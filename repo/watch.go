@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/semaphore"
 
 	"akin/model"
 )
@@ -146,8 +147,35 @@ func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, 
 	}
 	return conn, &model.Error{
 		Code: model.CodeUnavailable, Message: "the database is too busy at present; try again",
-		Cause: fmt.Errorf("no connection within %s: %w", p.wait, err),
+		Cause: fmt.Errorf("no connection, or no turn for one, within %s: %w", p.wait, err),
 	}
+}
+
+// turnsPerConnection is how many requests may be taken apart and executed at the same time for each connection of the pools:
+// one that the database works for, and one that Akin does. Many more at once are no faster, and each holds memory, a batch ten
+// times that of its body.
+const turnsPerConnection = 2
+
+func newTurns(pools ...*pool) *semaphore.Weighted {
+	var conns int64
+	for _, p := range pools {
+		conns += int64(p.Config().MaxConns)
+	}
+	return semaphore.NewWeighted(turnsPerConnection * conns)
+}
+
+// Admit waits for the request's turn to be taken apart and executed, as long as Watch has it wait for connections, in the
+// order of those that come. Whoever calls must call leave when that is done, and not admit a second request before.
+func (db *DB) Admit(ctx context.Context) (leave func(), err error) {
+	leave = func() { db.turns.Release(1) }
+	if db.turns.TryAcquire(1) {
+		return leave, nil
+	}
+	defer func(began time.Time) { db.turnWait.Add(time.Since(began).Seconds()) }(time.Now())
+	_, err = bounded(ctx, db.pool, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, db.turns.Acquire(ctx, 1)
+	})
+	return leave, asModelError(err)
 }
 
 // metered has the rows of its statements count against what a watched request may read.
