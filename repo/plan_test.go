@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ const (
 	pageBound     = 150
 	filteredBound = 8_000
 	searchBound   = 30_000 // a walk past 5,000 customers, with their identities
+	oldBound      = 1_500  // a walk past 300, and what the index has of an email without its common parts
 	keyBound      = 20     // one object
 	manyBound     = 800    // the identities of 50 customers, 100 nodes
 	upsertBound   = 100    // one input
@@ -47,6 +49,7 @@ func TestPlans(t *testing.T) {
 	explainIdentities(ctx, e, store, n)
 	explainKeys(ctx, e, store, n)
 	explainUpserts(ctx, e, store, n)
+	explainSearchOfTheOld(ctx, e, store)
 }
 
 // seeded is when customer c of a seeded table was created.
@@ -137,6 +140,28 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 			}
 		}
 	}
+}
+
+// explainSearchOfTheOld searches for an old customer's email, most of which all old customers have, and none of the newest.
+func explainSearchOfTheOld(ctx context.Context, e *explainer, store *repo.Store) {
+	for batch := range 2 {
+		inputs := make([]*model.UpsertCustomerIdentityInput, 200)
+		for i := range inputs {
+			key := strconv.Itoa(1_000*batch + i)
+			inputs[i] = input("new "+key, key+"@doe.org")
+		}
+		if _, err := store.UpsertCustomerIdentities(ctx, inputs, model.RejectAll); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	oldest, err := store.Customers(ctx, nil, nil, model.PageArgs{Last: ptr(1)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.check("customers: an email like all old ones", oldBound, func() error {
+		_, err := store.Customers(ctx, &model.CustomerFilter{Search: oldest.Nodes[0].Email}, nil, model.PageArgs{})
+		return err
+	})
 }
 
 func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n int) {
