@@ -34,7 +34,7 @@ func asModelError(err error) error {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		switch {
-		case unavailableState(pgErr.Code):
+		case unavailableState(pgErr.Code), stalePlan(pgErr):
 			return unavailable(err)
 		case pgErr.ConstraintName == "stores_name_key", pgErr.ConstraintName == "api_tokens_name_key":
 			return &model.Error{Code: model.CodeBadUserInput, Field: "name", Message: "is taken", Cause: err}
@@ -62,6 +62,12 @@ func unavailableState(code string) bool {
 		pgerrcode.IsInsufficientResources(code) || code == pgerrcode.ReadOnlySQLTransaction
 }
 
+// stalePlan reports whether the statement was planned before a migration, such as a newer server's, changed the type of what it
+// returns. pgx forgets the plan with the error.
+func stalePlan(err *pgconn.PgError) bool {
+	return err.Code == pgerrcode.FeatureNotSupported && err.Routine == "RevalidateCachedQuery"
+}
+
 // errLostRace says that a statement met rows its snapshot does not show; run again, it will see them.
 var errLostRace = errors.New("lost a race with another write")
 
@@ -74,6 +80,7 @@ func lostRace(err error) bool {
 			pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:
 			return true
 		}
+		return stalePlan(pgErr)
 	}
 	return errors.Is(err, errLostRace)
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"akin/model"
 	"akin/repo/repotest"
 )
 
@@ -45,6 +47,28 @@ func TestServersThatMigrateAtOnce(t *testing.T) {
 	}
 	if n := one[int](t, conn, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); n != 0 {
 		t.Errorf("%d locks are left", n)
+	}
+}
+
+// TestTypesChangeUnderAServer changes the types of columns whose statements are prepared, as a newer server's migration may.
+// What writes does it again; what reads may be UNAVAILABLE once.
+func TestTypesChangeUnderAServer(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	store, _ := repotest.NewStore(t, open(t, url, nil), "shop")
+	conn, length := connect(t, url), 1_000
+	for name, call := range calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity) {
+		for range 2 {
+			for err := call(t.Context(), store); err != nil; err = call(t.Context(), store) {
+				if strings.HasPrefix(name, "Upsert") || code(err) != model.CodeUnavailable {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			length++
+			for _, column := range []string{"customers ALTER gender", "customer_identities ALTER first_name", "customer_events ALTER type"} {
+				run(t, conn, fmt.Sprintf("ALTER TABLE %s TYPE varchar(%d)", column, length))
+			}
+		}
 	}
 }
 
