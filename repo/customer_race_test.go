@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -506,4 +508,48 @@ func writeEvents(
 		results = append(results, payload)
 	}
 	return results, nil
+}
+
+// TestACustomerIsLockedForWhatChanges changes a customer while something is being linked to it, which then changes the
+// customer too. Only a change of keys waits for the link, and takes nothing before that the other would wait for.
+func TestACustomerIsLockedForWhatChanges(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	store, _ := repotest.NewStore(t, open(t, url, nil), "shop")
+	linker, watcher := connect(t, url), connect(t, url)
+	change := func(firstName, email string) (int, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		ctx, effort := repo.WithEffort(ctx, "")
+		of := byExternalID("C-1")
+		of.FirstName, of.Email = omittable(firstName), omittable(email)
+		_, err := store.UpsertCustomer(ctx, *of)
+		return effort.Done().Retries, err
+	}
+	if _, err := change("A", "jane@doe.com"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, linker, "BEGIN")
+	run(t, linker, "SELECT FROM customers FOR KEY SHARE") // as PostgreSQL does for a row that refers to this
+	if _, err := change("B", "Jane@doe.com"); err != nil {
+		t.Fatal("without new keys:", err)
+	}
+	changed := make(chan error, 1)
+	go func() {
+		retries, err := change("C", "new@doe.com")
+		if retries > 0 {
+			err = errors.Join(err, fmt.Errorf("%d retries", retries))
+		}
+		changed <- err
+	}()
+	awaitLocks(t, watcher, 1)
+	run(t, linker, "UPDATE customers SET last_name = 'Doe'")
+	run(t, linker, "COMMIT")
+	if err := <-changed; err != nil {
+		t.Error("with a new key:", err)
+	}
+	got, err := store.Customer(t.Context(), model.CustomerKey{ExternalID: ptr("C-1")})
+	if err != nil || *got.FirstName != "C" || *got.LastName != "Doe" || *got.Email != "new@doe.com" {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -443,3 +443,34 @@ func members(object string) []string {
 	slices.Sort(all)
 	return all
 }
+
+// TestOneIDInTwoStores changes customers of two stores that have the same ID, as an import can give it.
+func TestOneIDInTwoStores(t *testing.T) {
+	t.Parallel()
+	db := repotest.New(t)
+	id, _ := model.NewID()
+	var stores []*repo.Store
+	for _, name := range []string{"a", "b"} {
+		store, _ := repotest.NewStore(t, db, name)
+		of := byExternalID("C-" + name)
+		of.FirstName, of.Origin.ID = omittable(name), &id
+		batch, err := store.UpsertCustomers(t.Context(), []*model.UpsertCustomerInput{of, byExternalID("other")}, model.RejectAll)
+		if err != nil || batch.CreatedCount() != 2 {
+			t.Fatal(batch, err)
+		}
+		stores = append(stores, store)
+	}
+	for i, name := range []string{"b", "a"} { // not in the order of their rows
+		for _, others := range [][]*model.UpsertCustomerInput{nil, {byExternalID("other")}} { // alone and in a set
+			change := &model.UpsertCustomerInput{By: model.CustomerKey{ID: &id}, LastName: omittable(fmt.Sprint("Doe ", len(others)))}
+			batch, err := stores[1-i].UpsertCustomers(t.Context(), append([]*model.UpsertCustomerInput{change}, others...), model.RejectAll)
+			if err != nil || batch.UpdatedCount() != 1 {
+				t.Fatal(batch, err)
+			}
+			got := batch.Results[0].Customer
+			if *got.ExternalID != "C-"+name || *got.FirstName != name || got.Version != 2+len(others) {
+				t.Errorf("%s with %d others: %+v", name, len(others), got)
+			}
+		}
+	}
+}
