@@ -184,6 +184,13 @@ func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error
 // nodesByID returns the objects with these IDs, those that there are.
 func (s *Store) nodesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]model.Node, error) {
 	nodes := make(map[uuid.UUID]model.Node, len(ids))
+	if slices.Contains(ids, s.id) {
+		self, err := s.Self(ctx)
+		if err != nil {
+			return nil, err
+		}
+		nodes[s.id] = self
+	}
 	if err := addNodes(ctx, nodes, ids, s.CustomersByID); err != nil {
 		return nil, err
 	}
@@ -192,13 +199,6 @@ func (s *Store) nodesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]m
 	}
 	if err := addNodes(ctx, nodes, ids, s.eventsByID); err != nil {
 		return nil, err
-	}
-	if slices.Contains(ids, s.id) {
-		self, err := s.Self(ctx)
-		if err != nil {
-			return nil, err
-		}
-		nodes[s.id] = self
 	}
 	return nodes, nil
 }
