@@ -52,7 +52,7 @@ func scanColumns(_ *bun.DB, rows pgx.Rows, dest []any) error {
 	return nil
 }
 
-// scanStructs reads each row into a new struct, in which null is the zero value.
+// scanStructs reads each row into a new struct, in which SQL's NULL is the zero value.
 func scanStructs(db *bun.DB, rows pgx.Rows, dest []any) error {
 	slice := reflect.ValueOf(dest[0]).Elem()
 	row := slice.Type().Elem().Elem()

@@ -67,6 +67,9 @@ SELECT * FROM upd UNION ALL SELECT * FROM cur WHERE outcome IS NOT NULL UNION AL
 // plan to the indexes when a table has no statistics yet, and the store is hidden from the planner as addHidden does.
 //
 // on_customer is of imports: a new identity's customer, where the store has it. $1 is the store.
+//
+// A batch of one is written by this too, for imports send such batches. upsertOne, which knows of no on_customer, takes 15 to
+// 25 % less time (measured).
 var upsertMany = overInput(`on_platform text, their_id text, new_email text, new_normalized text, new_first text, new_last text,
     identity_id uuid, identity_time timestamptz, new_customer_id uuid, customer_time timestamptz,
     on_customer uuid`, `
