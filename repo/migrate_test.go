@@ -51,7 +51,7 @@ func TestServersThatMigrateAtOnce(t *testing.T) {
 }
 
 // TestTypesChangeUnderAServer changes the types of columns whose statements are prepared, as a newer server's migration may.
-// What writes does it again; what reads may be UNAVAILABLE once.
+// What writes does it again; what reads may be UNAVAILABLE, once for a statement.
 func TestTypesChangeUnderAServer(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)

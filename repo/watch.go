@@ -165,17 +165,22 @@ func newTurns(pools ...*pool) *semaphore.Weighted {
 }
 
 // Admit waits for the request's turn to be taken apart and executed, as long as Watch has it wait for connections, in the
-// order of those that come. Whoever calls must call leave when that is done, and not admit a second request before.
+// order of those that come. Whoever calls must call leave when that is done, and not admit a second request before. It returns
+// UNAVAILABLE where there is no turn in that time, and the context's error where that ends before.
 func (db *DB) Admit(ctx context.Context) (leave func(), err error) {
 	leave = func() { db.turns.Release(1) }
 	if db.turns.TryAcquire(1) {
 		return leave, nil
 	}
-	defer func(began time.Time) { db.turnWait.Add(time.Since(began).Seconds()) }(time.Now())
+	began := time.Now()
 	_, err = bounded(ctx, db.pool, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, db.turns.Acquire(ctx, 1)
 	})
-	return leave, asModelError(err)
+	db.turnWait.Add(time.Since(began).Seconds())
+	if err != nil {
+		return nil, asModelError(err)
+	}
+	return leave, nil
 }
 
 // metered has the rows of its statements count against what a watched request may read.
