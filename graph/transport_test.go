@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -262,13 +260,25 @@ func TestQueriesInAURL(t *testing.T) {
 	}
 }
 
+// begin opens a connection and sends the beginning of a request with a body of 100 bytes: most of its header, and the rest.
+func (a *api) begin(t *testing.T, rest string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_, err = fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: akin\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\n%s", a.token, rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 func TestABodyThatDoesNotArrive(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t)
-	server := httptest.NewServer(graph.NewHandler(graph.Config{
-		DB: a.db, Log: slog.New(slog.DiscardHandler), Timeout: 200 * time.Millisecond,
-	}))
-	t.Cleanup(server.Close)
+	a := newAPI(t, func(cfg *graph.Config) { cfg.Timeout = 200 * time.Millisecond })
 	for _, test := range []struct {
 		name    string
 		hangUp  bool
@@ -281,16 +291,7 @@ func TestABodyThatDoesNotArrive(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", server.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			_, err = fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: akin\r\nAuthorization: Bearer %s\r\n"+
-				"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":", a.token)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := a.begin(t, "\r\n{\"query\":")
 			if test.hangUp {
 				if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 					t.Fatal(err)
