@@ -4,6 +4,12 @@
 -- customer by a number. In the first store the keys are 100000000001 and on, in the order of creation.
 SET session_replication_role = replica; -- no checks of foreign keys: the rows are right
 
+-- The indexes are made at the end: with 2,000,000 customers it then takes three quarters of the time.
+CREATE TEMPORARY TABLE made_later AS
+SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
+FROM pg_index WHERE indrelid IN ('customers'::regclass, 'customer_identities'::regclass) AND NOT indisunique;
+DO $$ BEGIN EXECUTE (SELECT string_agg('DROP INDEX ' || name, ';') FROM made_later); END $$;
+
 INSERT INTO stores (id, name, created_at)
 SELECT ('018c0000-0000-7000-8000-' || lpad(s::text, 12, '0'))::uuid, 'store ' || s, '2024-01-01'
 FROM generate_series(1, 10) AS s;
@@ -32,5 +38,8 @@ SELECT store_id, pg_temp.v7(milli, platform || ' ' || n), pg_temp.v7(milli, 'cus
     to_timestamp(milli / 1000.0), to_timestamp(milli / 1000.0)
 FROM person JOIN (VALUES ('woocommerce', false), ('shopify', true)) AS account (platform, second) ON twice OR NOT second
 ORDER BY n;
+
+SET maintenance_work_mem = '256MB';
+DO $$ BEGIN EXECUTE (SELECT string_agg(definition, ';') FROM made_later); END $$;
 
 RESET session_replication_role;
