@@ -224,7 +224,11 @@ func (w *scriptWriter) transaction(statements []statement, request *template, va
 			w.names[s.sql] = name
 			fmt.Fprintf(&w.prepares, "PREPARE %s AS %s;\n", name, s.sql)
 		}
-		fmt.Fprintf(&out, "EXECUTE %s (%s);\n", name, strings.Join(literals, ", "))
+		execute := "EXECUTE " + name
+		if len(literals) > 0 {
+			execute += " (" + strings.Join(literals, ", ") + ")"
+		}
+		out.WriteString(execute + ";\n")
 	}
 	return w.vary(out.String(), request, values), nil
 }
