@@ -39,7 +39,10 @@ func (l *lookahead) root(selections ast.SelectionSet, result any) error {
 	case *model.CustomerConnection:
 		return l.customerPage(selections, result)
 	case *model.CustomerIdentityConnection:
-		return l.identityPages(selections, result)
+		return l.identityPages(selections, func() (err error) {
+			result.TotalCount, err = l.store.CountCustomerIdentities(l.ctx, result.Filter)
+			return err
+		}, result)
 	case *model.UpsertCustomerIdentityPayload:
 		return l.payload(selections, "CustomerIdentity", result)
 	case *model.UpsertCustomerPayload:
@@ -137,10 +140,11 @@ func (l *lookahead) customerPage(selections ast.SelectionSet, page *model.Custom
 	return nil
 }
 
-func (l *lookahead) identityPages(selections ast.SelectionSet, pages ...*model.CustomerIdentityConnection) error {
+// identityPages reads what the selection asks below pages of identities; count fills in their totalCount.
+func (l *lookahead) identityPages(selections ast.SelectionSet, count func() error, pages ...*model.CustomerIdentityConnection) error {
 	rows, counted := l.connection(selections, "CustomerIdentity")
 	if counted {
-		if err := l.countIdentities(pages); err != nil {
+		if err := count(); err != nil {
 			return err
 		}
 	}
@@ -156,23 +160,6 @@ func (l *lookahead) identityPages(selections ast.SelectionSet, pages ...*model.C
 	return nil
 }
 
-// countIdentities fills in totalCount: of one page of the store's identities, or of pages of many customers'.
-func (l *lookahead) countIdentities(pages []*model.CustomerIdentityConnection) (err error) {
-	var lists []model.IdentityList
-	for _, page := range pages {
-		if page.List == nil {
-			page.TotalCount, err = l.store.CountCustomerIdentities(l.ctx, page.Filter)
-			return err
-		}
-		lists = append(lists, *page.List)
-	}
-	counts, err := l.store.IdentityCounts(l.ctx, lists)
-	for _, page := range pages {
-		page.TotalCount = counts[*page.List]
-	}
-	return err
-}
-
 // customerRows reads the pages of identities and events that the selection asks of these customers.
 func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model.Customer) error {
 	if len(customers) == 0 {
@@ -184,19 +171,11 @@ func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model
 	for _, field := range l.fields(selections, "Customer") {
 		switch field.Name {
 		case "identities":
-			pages, err := l.identitiesOf(customers, field)
-			if err != nil {
-				return err
-			}
-			if err := l.identityPages(field.Selections, pages...); err != nil {
+			if err := l.identitiesOf(customers, field); err != nil {
 				return err
 			}
 		case "events":
-			pages, err := l.eventsOf(customers, field)
-			if err != nil {
-				return err
-			}
-			if err := l.eventPages(field.Selections, pages); err != nil {
+			if err := l.eventsOf(customers, field); err != nil {
 				return err
 			}
 		}
@@ -204,74 +183,45 @@ func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model
 	return nil
 }
 
-// identitiesOf returns the page of each customer's identities that the field asks for.
-func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerIdentityConnection, error) {
-	platform, page, err := listArguments(l.ctx, field, "platform")
+// identitiesOf reads the page of each customer's identities that the field asks for, and what it asks below them.
+func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) error {
+	platform, args, err := listArguments(l.ctx, field, "platform")
 	if err != nil {
-		return nil, nil //nolint:nilerr // the resolver says so in its place
+		return nil //nolint:nilerr // the resolver says so in its place
 	}
-	return pagesOf(l, customers, l.store.IdentityPages,
-		func(c *model.Customer) (model.IdentityPage, error) { return l.store.IdentityPage(c.ID, platform, page) },
-		func(c *model.Customer) *map[model.IdentityPage]*model.CustomerIdentityConnection {
+	page, pages, err := pagesOf(l, customers, l.store.IdentityPages,
+		func(c *model.Customer) (model.IdentityPage, error) { return l.store.IdentityPage(c.ID, platform, args) },
+		func(c *model.Customer) *model.Pages[model.IdentityPage, model.CustomerIdentityConnection] {
 			return &c.IdentityPages
 		})
-}
-
-// eventsOf returns the page of each customer's events that the field asks for.
-func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.CollectedField) ([]*model.CustomerEventConnection, error) {
-	eventType, page, err := listArguments(l.ctx, field, "type")
 	if err != nil {
-		return nil, nil //nolint:nilerr // the resolver says so in its place
+		return err
 	}
-	return pagesOf(l, customers, l.store.EventPages,
-		func(c *model.Customer) (model.EventPage, error) { return l.store.EventPage(c.ID, eventType, page) },
-		func(c *model.Customer) *map[model.EventPage]*model.CustomerEventConnection { return &c.EventPages })
+	count := func() error {
+		counts, err := l.store.IdentityCounts(l.ctx, slices.Collect(maps.Keys(pages)), page.Platform)
+		for id, page := range pages {
+			page.TotalCount = counts[id]
+		}
+		return err
+	}
+	return l.identityPages(field.Selections, count, slices.Collect(maps.Values(pages))...)
 }
 
-// pagesOf returns a page of each customer, and reads those that no other field has asked for yet; kept is where a
-// customer keeps them. Pages name their customer, so that customers read together share one map: maps of their own were
-// a quarter of the memory that a page of customers allocates. A customer for whom the arguments are wrong has no page: the
-// resolver says so in its place.
-func pagesOf[K comparable, C any](
-	l *lookahead, customers []*model.Customer, read func(context.Context, []K) (map[K]*C, error),
-	page func(*model.Customer) (K, error), kept func(*model.Customer) *map[K]*C,
-) ([]*C, error) {
-	type want struct {
-		of   *map[K]*C
-		page K
-	}
-	var wanted []want
-	var missing []K
-	for _, customer := range customers {
-		page, err := page(customer)
-		if err != nil {
-			continue
-		}
-		all := kept(customer)
-		wanted = append(wanted, want{all, page})
-		if (*all)[page] == nil {
-			missing = append(missing, page)
-		}
-	}
-	found, err := read(l.ctx, missing)
+// eventsOf reads the page of each customer's events that the field asks for, and what it asks below them.
+func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.CollectedField) error {
+	eventType, args, err := listArguments(l.ctx, field, "type")
 	if err != nil {
-		return nil, err
+		return nil //nolint:nilerr // the resolver says so in its place
 	}
-	pages := make([]*C, len(wanted))
-	for i, want := range wanted {
-		if *want.of == nil {
-			*want.of = found
-		}
-		if pages[i] = (*want.of)[want.page]; pages[i] == nil {
-			pages[i] = found[want.page]
-			(*want.of)[want.page] = pages[i]
-		}
+	_, pages, err := pagesOf(l, customers, l.store.EventPages,
+		func(c *model.Customer) (model.EventPage, error) { return l.store.EventPage(c.ID, eventType, args) },
+		func(c *model.Customer) *model.Pages[model.EventPage, model.CustomerEventConnection] {
+			return &c.EventPages
+		})
+	if err != nil {
+		return err
 	}
-	return pages, nil
-}
-
-func (l *lookahead) eventPages(selections ast.SelectionSet, pages []*model.CustomerEventConnection) error {
-	rows, _ := l.connection(selections, "CustomerEvent")
+	rows, _ := l.connection(field.Selections, "CustomerEvent")
 	var events []*model.CustomerEvent
 	for _, page := range pages {
 		events = append(events, page.Nodes...)
@@ -282,6 +232,41 @@ func (l *lookahead) eventPages(selections ast.SelectionSet, pages []*model.Custo
 		}
 	}
 	return nil
+}
+
+// pagesOf gives each customer the page that check makes of a field's arguments, and reads those that no other field has asked
+// for yet; kept is where a customer keeps its pages. It returns the pages by customer. For whom the arguments are wrong there
+// is none: the resolver says so in its place.
+func pagesOf[K comparable, C any](
+	l *lookahead, customers []*model.Customer, read func(context.Context, []uuid.UUID, K) (map[uuid.UUID]*C, error),
+	check func(*model.Customer) (K, error), kept func(*model.Customer) *model.Pages[K, C],
+) (page K, pages map[uuid.UUID]*C, err error) {
+	pages = make(map[uuid.UUID]*C, len(customers))
+	var missing []uuid.UUID
+	for _, customer := range customers {
+		if _, seen := pages[customer.ID]; seen {
+			continue
+		}
+		checked, err := check(customer)
+		if err != nil {
+			continue
+		}
+		page = checked // which is the same for all: a cursor is right for one customer alone
+		if pages[customer.ID] = kept(customer).Get(page); pages[customer.ID] == nil {
+			missing = append(missing, customer.ID)
+		}
+	}
+	found, err := read(l.ctx, missing, page)
+	if err != nil {
+		return page, nil, err
+	}
+	maps.Copy(pages, found)
+	for _, customer := range customers {
+		if found := pages[customer.ID]; found != nil && kept(customer).Get(page) == nil {
+			kept(customer).Add(page, found)
+		}
+	}
+	return page, pages, nil
 }
 
 // identityRows reads the customers of these identities, and what the selection asks of them.

@@ -16,13 +16,13 @@ import (
 // Identities answers with a page that loadAhead has read.
 func (r *customerResolver) Identities(ctx context.Context, obj *model.Customer, platform *string, first *int, after *string, last *int, before *string) (*model.CustomerIdentityConnection, error) {
 	page, err := storeFrom(ctx).IdentityPage(obj.ID, platform, model.PageArgs{First: first, After: after, Last: last, Before: before})
-	return obj.IdentityPages[page], err
+	return obj.IdentityPages.Get(page), err
 }
 
 // Events answers with a page that loadAhead has read.
 func (r *customerResolver) Events(ctx context.Context, obj *model.Customer, typeArg *string, first *int, after *string, last *int, before *string) (*model.Connection[model.CustomerEvent], error) {
 	page, err := storeFrom(ctx).EventPage(obj.ID, typeArg, model.PageArgs{First: first, After: after, Last: last, Before: before})
-	return obj.EventPages[page], err
+	return obj.EventPages.Get(page), err
 }
 
 func (r *mutationResolver) UpsertCustomerIdentity(ctx context.Context, input model.UpsertCustomerIdentityInput) (*model.UpsertCustomerIdentityPayload, error) {

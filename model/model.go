@@ -50,9 +50,9 @@ type Customer struct {
 	UpdatedAt             time.Time      `bun:"updated_at"`
 
 	// IdentityPages are the pages of the customer's identities that an answer shows.
-	IdentityPages map[IdentityPage]*CustomerIdentityConnection `bun:"-"`
+	IdentityPages Pages[IdentityPage, CustomerIdentityConnection] `bun:"-"`
 	// EventPages are the pages of the customer's events that an answer shows.
-	EventPages map[EventPage]*CustomerEventConnection `bun:"-"`
+	EventPages Pages[EventPage, CustomerEventConnection] `bun:"-"`
 }
 
 // CustomerIdentity is a customer's account on one ecommerce platform, unique in its store by platform and

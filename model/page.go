@@ -39,10 +39,11 @@ func (a PageArgs) Page(scope string) (Page, error) {
 	if a.First != nil && a.Last != nil {
 		return page, BadInput("first", "must not be given together with last")
 	}
-	for name, size := range map[string]*int{"first": a.First, "last": a.Last} {
-		if size == nil {
-			continue
-		}
+	size, name := a.First, "first"
+	if page.Backward {
+		size, name = a.Last, "last"
+	}
+	if size != nil {
 		if *size < 1 || *size > MaxPage {
 			return page, BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
 		}
@@ -103,11 +104,14 @@ type PageInfo struct {
 	EndCursor       *string
 }
 
-// Connection is a page of a list in the shape of the Relay connection specification.
+// Connection is a page of a list in the shape of the Relay connection specification. What an answer does not show of it is
+// not made.
 type Connection[T any] struct {
-	Edges    []*Edge[T]
-	Nodes    []*T
-	PageInfo *PageInfo
+	Nodes []*T
+
+	page   Page
+	more   bool // beyond the page, in its direction
+	cursor func(*T) string
 }
 
 // NewConnection returns the page's connection. rows are in the list's order read in the page's direction and hold one
@@ -117,17 +121,50 @@ func NewConnection[T any](page Page, rows []*T, cursor func(*T) string) Connecti
 	if more {
 		rows = rows[:page.Size]
 	}
-	info := &PageInfo{HasNextPage: more, HasPreviousPage: page.After != Cursor{}}
 	if page.Backward {
 		slices.Reverse(rows)
-		info.HasPreviousPage, info.HasNextPage = more, page.Before != Cursor{}
 	}
-	edges := make([]*Edge[T], len(rows))
-	for i, row := range rows {
-		edges[i] = &Edge[T]{Cursor: cursor(row), Node: row}
-	}
-	if len(edges) > 0 {
-		info.StartCursor, info.EndCursor = &edges[0].Cursor, &edges[len(edges)-1].Cursor
-	}
-	return Connection[T]{Edges: edges, Nodes: rows, PageInfo: info}
+	return Connection[T]{Nodes: rows, page: page, more: more, cursor: cursor}
 }
+
+// Edges returns the nodes with their places.
+func (c *Connection[T]) Edges() []*Edge[T] {
+	edges := make([]*Edge[T], len(c.Nodes))
+	for i, node := range c.Nodes {
+		edges[i] = &Edge[T]{Cursor: c.cursor(node), Node: node}
+	}
+	return edges
+}
+
+// PageInfo returns what lies around the page.
+func (c *Connection[T]) PageInfo() *PageInfo {
+	info := &PageInfo{HasNextPage: c.more, HasPreviousPage: c.page.After != Cursor{}}
+	if c.page.Backward {
+		info.HasPreviousPage, info.HasNextPage = c.more, c.page.Before != Cursor{}
+	}
+	if len(c.Nodes) > 0 {
+		info.StartCursor, info.EndCursor = new(c.cursor(c.Nodes[0])), new(c.cursor(c.Nodes[len(c.Nodes)-1]))
+	}
+	return info
+}
+
+// Pages are some pages of one list, by what names them. An answer shows few, mostly one.
+type Pages[K comparable, C any] []namedPage[K, C]
+
+type namedPage[K comparable, C any] struct {
+	name K
+	page *C
+}
+
+// Get returns the page of this name, nil where there is none.
+func (p Pages[K, C]) Get(name K) *C {
+	for i := range p {
+		if p[i].name == name {
+			return p[i].page
+		}
+	}
+	return nil
+}
+
+// Add adds a page; there must be none of its name.
+func (p *Pages[K, C]) Add(name K, page *C) { *p = append(*p, namedPage[K, C]{name, page}) }

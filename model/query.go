@@ -128,22 +128,14 @@ type CustomerConnection struct {
 // CustomerIdentityConnection is a page of identities.
 type CustomerIdentityConnection struct {
 	Connection[CustomerIdentity]
-	TotalCount int // set where an answer shows it
-	// What TotalCount counts: the identities of a customer, or else those that meet the filter.
-	List   *IdentityList
-	Filter *CustomerIdentityFilter
+	TotalCount int                     // set where an answer shows it
+	Filter     *CustomerIdentityFilter // what TotalCount counts
 }
 
-// IdentityList names the identities of one customer, all or those on one platform.
-type IdentityList struct {
-	CustomerID uuid.UUID
-	Platform   string // empty for all
-}
-
-// IdentityPage names a page of such a list.
+// IdentityPage names a page of a customer's identities, all or those on one platform. Pages can be compared with ==.
 type IdentityPage struct {
-	IdentityList
-	Page Page
+	Platform string // empty for all
+	Page     Page
 }
 
 // Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns
@@ -309,14 +301,8 @@ type CustomerEventEdge = Edge[CustomerEvent]
 // CustomerEventConnection is a page of events.
 type CustomerEventConnection = Connection[CustomerEvent]
 
-// EventList names the events of one customer, all or those of one type.
-type EventList struct {
-	CustomerID uuid.UUID
-	Type       string // empty for all
-}
-
-// EventPage names a page of such a list.
+// EventPage names a page of a customer's events, all or those of one type. Pages can be compared with ==.
 type EventPage struct {
-	EventList
+	Type string // empty for all
 	Page Page
 }

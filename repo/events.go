@@ -189,37 +189,25 @@ func eventID(e *model.CustomerEvent) uuid.UUID { return e.ID }
 var eventOrder = byTime("e.occurred_at", eventID, func(e *model.CustomerEvent) time.Time { return e.OccurredAt })
 
 // EventPage checks the arguments of Customer.events. It returns BAD_USER_INPUT for one that breaks its rule.
-func (s *Store) EventPage(customerID uuid.UUID, eventType *string, args model.PageArgs) (model.EventPage, error) {
-	list := model.EventList{CustomerID: customerID}
+func (s *Store) EventPage(customerID uuid.UUID, eventType *string, args model.PageArgs) (page model.EventPage, err error) {
 	if eventType != nil {
 		if err := model.CheckEventType("type", *eventType); err != nil {
-			return model.EventPage{}, err
+			return page, err
 		}
-		list.Type = *eventType
+		page.Type = *eventType
 	}
-	page, err := args.Page(s.eventScope(customerID))
-	return model.EventPage{EventList: list, Page: page}, err
+	page.Page, err = args.Page(s.eventScope(customerID))
+	return page, err
 }
 
 func (s *Store) eventScope(customerID uuid.UUID) string {
 	return fmt.Sprintf("%s customer %s events", s.id, customerID)
 }
 
-// EventPages returns each of these pages, newest event first; one statement answers all that differ in nothing but the
-// customer.
-func (s *Store) EventPages(ctx context.Context, pages []model.EventPage) (map[model.EventPage]*model.CustomerEventConnection, error) {
-	return pagesOf(ctx, pages, func(page *model.EventPage) *uuid.UUID { return &page.CustomerID }, s.eventsOf,
-		func(page model.EventPage, events []*model.CustomerEvent) *model.CustomerEventConnection {
-			scope := s.eventScope(page.CustomerID)
-			connection := model.NewConnection(page.Page, events, func(e *model.CustomerEvent) string {
-				return eventOrder.place(e).Encode(scope)
-			})
-			return &connection
-		})
-}
-
-// eventsOf returns the same page of the events of each customer.
-func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.EventPage) (map[uuid.UUID][]*model.CustomerEvent, error) {
+// EventPages returns this page of the events of each of these customers, who must differ, newest event first.
+func (s *Store) EventPages(
+	ctx context.Context, customers []uuid.UUID, page model.EventPage,
+) (map[uuid.UUID]*model.CustomerEventConnection, error) {
 	var p params
 	each := s.db.NewSelect().Model((*model.CustomerEvent)(nil)).
 		Where("e.store_id = ?", p.add(s.id)).Where("e.customer_id = customer.id")
@@ -229,7 +217,12 @@ func (s *Store) eventsOf(ctx context.Context, customers []uuid.UUID, page model.
 	if err := eventOrder.page(each, &p, model.Descending, page.Page); err != nil {
 		return nil, err
 	}
-	return ofEach(ctx, s, each, p, customers, func(e *model.CustomerEvent) uuid.UUID { return e.CustomerID })
+	cursor := func(e *model.CustomerEvent) string { return eventOrder.place(e).Encode(s.eventScope(e.CustomerID)) }
+	return pagesOf(ctx, s, each, p, customers, func(e *model.CustomerEvent) uuid.UUID { return e.CustomerID },
+		func(events []*model.CustomerEvent) *model.CustomerEventConnection {
+			connection := model.NewConnection(page.Page, events, cursor)
+			return &connection
+		})
 }
 
 // Events returns a page of all the store's events, in the order in which Akin first heard of them. It returns

@@ -95,51 +95,42 @@ func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 }
 
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.
-func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (model.IdentityPage, error) {
-	list := model.IdentityList{CustomerID: customerID}
-	platform, err := model.CheckPlatform("platform", platform)
-	if err != nil {
-		return model.IdentityPage{}, err
+func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.PageArgs) (page model.IdentityPage, err error) {
+	if platform, err = model.CheckPlatform("platform", platform); err != nil {
+		return page, err
 	}
 	if platform != nil {
-		list.Platform = *platform
+		page.Platform = *platform
 	}
 	scope := ""
 	if args.After != nil || args.Before != nil {
 		scope = s.identityScope(customerID)
 	}
-	page, err := args.Page(scope)
-	return model.IdentityPage{IdentityList: list, Page: page}, err
+	page.Page, err = args.Page(scope)
+	return page, err
 }
 
 func (s *Store) identityScope(customerID uuid.UUID) string {
 	return s.id.String() + " customer " + customerID.String() + " identities"
 }
 
-// IdentityPages returns each of these pages, oldest identity first; one statement answers all that differ in nothing
-// but the customer.
-func (s *Store) IdentityPages(ctx context.Context, pages []model.IdentityPage) (map[model.IdentityPage]*model.CustomerIdentityConnection, error) {
-	return pagesOf(ctx, pages, func(page *model.IdentityPage) *uuid.UUID { return &page.CustomerID }, s.identitiesOf,
-		func(page model.IdentityPage, identities []*model.CustomerIdentity) *model.CustomerIdentityConnection {
-			scope := s.identityScope(page.CustomerID)
-			return &model.CustomerIdentityConnection{
-				Connection: model.NewConnection(page.Page, identities, func(i *model.CustomerIdentity) string {
-					return model.Cursor{ID: i.ID}.Encode(scope)
-				}),
-				List: &page.IdentityList,
-			}
-		})
-}
-
-// identitiesOf returns the same page of the identities of each customer.
-func (s *Store) identitiesOf(ctx context.Context, customers []uuid.UUID, page model.IdentityPage) (map[uuid.UUID][]*model.CustomerIdentity, error) {
+// IdentityPages returns this page of the identities of each of these customers, who must differ, oldest identity first.
+func (s *Store) IdentityPages(
+	ctx context.Context, customers []uuid.UUID, page model.IdentityPage,
+) (map[uuid.UUID]*model.CustomerIdentityConnection, error) {
 	var p params
 	each := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, page.Platform).
 		Where("i.customer_id = customer.id")
 	if err := identityOrders[model.IdentitiesByCreatedAt].page(each, &p, model.Ascending, page.Page); err != nil {
 		return nil, err
 	}
-	return ofEach(ctx, s, each, p, customers, func(i *model.CustomerIdentity) uuid.UUID { return i.CustomerID })
+	cursor := func(i *model.CustomerIdentity) string {
+		return model.Cursor{ID: i.ID}.Encode(s.identityScope(i.CustomerID))
+	}
+	return pagesOf(ctx, s, each, p, customers, func(i *model.CustomerIdentity) uuid.UUID { return i.CustomerID },
+		func(identities []*model.CustomerIdentity) *model.CustomerIdentityConnection {
+			return &model.CustomerIdentityConnection{Connection: model.NewConnection(page.Page, identities, cursor)}
+		})
 }
 
 // onPlatform narrows a query of some customers' identities to a platform, if it is not empty. A customer has few and a
@@ -152,30 +143,23 @@ func onPlatform(query *bun.SelectQuery, p *params, platform string) *bun.SelectQ
 	return query
 }
 
-// IdentityCounts returns the length of each of these lists; one statement answers all on the same platform.
-func (s *Store) IdentityCounts(ctx context.Context, lists []model.IdentityList) (map[model.IdentityList]int, error) {
-	customers := map[model.IdentityList][]uuid.UUID{} // by what is left of a list without its customer
-	for _, list := range lists {
-		platform := model.IdentityList{Platform: list.Platform}
-		customers[platform] = append(customers[platform], list.CustomerID)
+// IdentityCounts returns how many identities each of these customers has, on this platform if it is not empty. Who has none is
+// not in the map.
+func (s *Store) IdentityCounts(ctx context.Context, customers []uuid.UUID, platform string) (map[uuid.UUID]int, error) {
+	if len(customers) == 0 {
+		return nil, nil
 	}
-	counts := make(map[model.IdentityList]int, len(lists))
-	for list, ids := range customers {
-		var p params
-		query := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, list.Platform).
-			ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").Where("i.customer_id ?", p.among(ids)).Group("customer_id")
-		var found []uuid.UUID
-		var lengths []int
-		if err := s.scan(ctx, query, p, &found, &lengths); err != nil {
-			return nil, err
-		}
-		for _, list.CustomerID = range ids {
-			counts[list] = 0
-		}
-		for i, id := range found {
-			list.CustomerID = id
-			counts[list] = lengths[i]
-		}
+	var p params
+	query := onPlatform(s.selectIdentities(&p, &model.CustomerIdentityFilter{}), &p, platform).
+		ExcludeColumn("*").Column("customer_id").ColumnExpr("count(*)").Where("i.customer_id ?", p.among(customers)).Group("customer_id")
+	var found []uuid.UUID
+	var lengths []int
+	if err := s.scan(ctx, query, p, &found, &lengths); err != nil {
+		return nil, err
+	}
+	counts := make(map[uuid.UUID]int, len(found))
+	for i, id := range found {
+		counts[id] = lengths[i]
 	}
 	return counts, nil
 }

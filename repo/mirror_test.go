@@ -69,7 +69,7 @@ func mirrorOfCustomers(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror 
 			for _, c := range page.Nodes {
 				rows[c.ID] = fmt.Sprint(c.Version, " ", c.UpdatedAt.Format(micros))
 			}
-			return rows, page.PageInfo.EndCursor, nil
+			return rows, page.PageInfo().EndCursor, nil
 		},
 		stored: func() map[uuid.UUID]string {
 			return states(t, conn, `SELECT id, version || ' ' || to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM customers`)
@@ -91,7 +91,7 @@ func mirrorOfIdentities(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror
 			for _, i := range page.Nodes {
 				rows[i.ID] = *i.FirstName + " " + i.UpdatedAt.Format(micros)
 			}
-			return rows, page.PageInfo.EndCursor, nil
+			return rows, page.PageInfo().EndCursor, nil
 		},
 		stored: func() map[uuid.UUID]string {
 			return states(t, conn, `SELECT id, first_name || ' ' || to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM customer_identities`)

@@ -179,40 +179,15 @@ func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID
 	return byID, nil
 }
 
-// pagesOf returns each of these pages of customers' lists, made by connect of the rows that read gives. What differs in
-// nothing but the customer, which is where customer says, is read at once.
-func pagesOf[K comparable, T, C any](
-	ctx context.Context, pages []K, customer func(*K) *uuid.UUID,
-	read func(ctx context.Context, customers []uuid.UUID, page K) (map[uuid.UUID][]*T, error), connect func(K, []*T) *C,
-) (map[K]*C, error) {
-	connections := make(map[K]*C, len(pages))
-	customers := map[K][]uuid.UUID{} // by what is left of a page without its customer
-	for _, page := range pages {
-		if _, asked := connections[page]; asked { // its rows would come twice
-			continue
-		}
-		connections[page] = nil
-		id := *customer(&page)
-		*customer(&page) = uuid.Nil
-		customers[page] = append(customers[page], id)
-	}
-	for page, ids := range customers {
-		rows, err := read(ctx, ids, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			*customer(&page) = id
-			connections[page] = connect(page, rows[id])
-		}
-	}
-	return connections, nil
-}
-
-// ofEach returns the rows that a query gives for each of these customers; in it, customer.id is the customer's.
-func ofEach[T any](
+// pagesOf returns a page for each of these customers, who must differ, made by connect of the rows that a query gives for the
+// customer; in the query, customer.id is the customer's.
+func pagesOf[T, C any](
 	ctx context.Context, s *Store, query *bun.SelectQuery, p params, customers []uuid.UUID, customer func(*T) uuid.UUID,
-) (map[uuid.UUID][]*T, error) {
+	connect func(rows []*T) *C,
+) (map[uuid.UUID]*C, error) {
+	if len(customers) == 0 {
+		return nil, nil
+	}
 	var rows []*T
 	all := s.db.NewSelect().ColumnExpr("theirs.*").TableExpr("? AS customer (id)", p.each(customers)).
 		Join("CROSS JOIN LATERAL (?) AS theirs", query)
@@ -223,7 +198,11 @@ func ofEach[T any](
 	for _, row := range rows {
 		of[customer(row)] = append(of[customer(row)], row)
 	}
-	return of, nil
+	pages := make(map[uuid.UUID]*C, len(customers))
+	for _, id := range customers {
+		pages[id] = connect(of[id])
+	}
+	return pages, nil
 }
 
 // whereCreated narrows a query to rows created in a range. Their IDs tell, and their index leads there; createdAt, which

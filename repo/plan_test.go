@@ -128,7 +128,7 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 			if err != nil {
 				e.t.Fatal(err)
 			}
-			for where, args := range pages(half.PageInfo.StartCursor) {
+			for where, args := range pages(half.PageInfo().StartCursor) {
 				for what, filter := range filters {
 					bound := filteredBound
 					switch {
@@ -216,7 +216,7 @@ func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n i
 			if err != nil {
 				e.t.Fatal(err)
 			}
-			for where, args := range pages(half.PageInfo.StartCursor) {
+			for where, args := range pages(half.PageInfo().StartCursor) {
 				for what, filter := range filters {
 					bound := filteredBound
 					if what == "all" {
@@ -251,19 +251,15 @@ func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
 		ids = append(ids, c.ID, uuid.New())
 	}
 	e.check("100 nodes", manyBound, func() error { _, err := store.Nodes(ctx, ids); return err })
-	for _, platform := range []*string{nil, ptr("shopify"), ptr("rare"), ptr("absent")} {
-		var pages []model.IdentityPage
-		var lists []model.IdentityList
-		for _, c := range page.Nodes {
-			p, err := store.IdentityPage(c.ID, platform, model.PageArgs{})
-			if err != nil {
-				e.t.Fatal(err)
-			}
-			pages, lists = append(pages, p), append(lists, p.IdentityList)
-		}
-		name := "of 50 customers on " + deref(platform)
-		e.check("identities "+name, manyBound, func() error { _, err := store.IdentityPages(ctx, pages); return err })
-		e.check("counts of identities "+name, manyBound, func() error { _, err := store.IdentityCounts(ctx, lists); return err })
+	customers, _, _ := read(page.Connection, customerID)
+	for _, platform := range []string{"", "shopify", "rare", "absent"} {
+		first := model.IdentityPage{Platform: platform, Page: model.Page{Size: model.DefaultPage}}
+		name := "of 50 customers on " + platform
+		e.check("identities "+name, manyBound, func() error { _, err := store.IdentityPages(ctx, customers, first); return err })
+		e.check("counts of identities "+name, manyBound, func() error {
+			_, err := store.IdentityCounts(ctx, customers, platform)
+			return err
+		})
 	}
 }
 

@@ -67,14 +67,15 @@ func scanStructs(db *bun.DB, rows pgx.Rows, dest []any) error {
 	}
 	values := make([]any, len(columns))
 	for rows.Next() {
-		added := reflect.New(row)
-		slice.Set(reflect.Append(slice, added))
+		pointer := reflect.New(row)
+		slice.Set(reflect.Append(slice, pointer))
+		added := pointer.Elem()
 		for i, raw := range rows.RawValues() {
 			values[i] = nil // which Scan passes over
 			if raw == nil {
 				continue
 			}
-			field := added.Elem().FieldByIndex(columns[i])
+			field := added.FieldByIndex(columns[i])
 			if field.Kind() == reflect.Pointer { // which pgx would fill in by a plan that wraps another
 				field.Set(reflect.New(field.Type().Elem()))
 				field = field.Elem()

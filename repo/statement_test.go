@@ -90,12 +90,12 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 		"IdentityPages": func(ctx context.Context, s *repo.Store) error {
 			page, err := s.IdentityPage(i.CustomerID, &i.Platform, model.PageArgs{})
 			if err == nil {
-				_, err = s.IdentityPages(ctx, []model.IdentityPage{page})
+				_, err = s.IdentityPages(ctx, []uuid.UUID{i.CustomerID}, page)
 			}
 			return err
 		},
 		"IdentityCounts": func(ctx context.Context, s *repo.Store) error {
-			_, err := s.IdentityCounts(ctx, []model.IdentityList{{CustomerID: i.CustomerID, Platform: i.Platform}})
+			_, err := s.IdentityCounts(ctx, []uuid.UUID{i.CustomerID}, i.Platform)
 			return err
 		},
 		"Events":      func(ctx context.Context, s *repo.Store) error { _, err := s.Events(ctx, model.PageArgs{}); return err },
@@ -106,7 +106,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 				if err != nil {
 					return err
 				}
-				if _, err = s.EventPages(ctx, []model.EventPage{page}); err != nil {
+				if _, err = s.EventPages(ctx, []uuid.UUID{i.CustomerID}, page); err != nil {
 					return err
 				}
 			}
@@ -298,15 +298,8 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		}, 1},
 		{"the identities of a page of customers", func() error {
-			var pages []model.IdentityPage
-			for _, c := range page.Nodes {
-				p, err := store.IdentityPage(c.ID, nil, model.PageArgs{})
-				if err != nil {
-					return err
-				}
-				pages = append(pages, p)
-			}
-			got, err := store.IdentityPages(ctx, pages)
+			ids, _, _ := read(page.Connection, customerID)
+			got, err := store.IdentityPages(ctx, ids, model.IdentityPage{Page: model.Page{Size: model.DefaultPage}})
 			if len(got) != 50 {
 				t.Errorf("%d pages", len(got))
 			}

@@ -226,8 +226,8 @@ func records[T any](connection model.Connection[T], record func(*T) any) (all []
 	for _, node := range connection.Nodes {
 		all = append(all, record(node))
 	}
-	if connection.PageInfo.HasNextPage {
-		next = connection.PageInfo.EndCursor
+	if info := connection.PageInfo(); info.HasNextPage {
+		next = info.EndCursor
 	}
 	return all, next
 }

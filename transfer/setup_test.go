@@ -119,9 +119,9 @@ func all[T any](t *testing.T, read func(model.PageArgs) (model.Connection[T], er
 			t.Fatal(err)
 		}
 		nodes = append(nodes, connection.Nodes...)
-		if !connection.PageInfo.HasNextPage {
+		if !connection.PageInfo().HasNextPage {
 			return nodes
 		}
-		page.After = connection.PageInfo.EndCursor
+		page.After = connection.PageInfo().EndCursor
 	}
 }

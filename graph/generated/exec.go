@@ -2518,7 +2518,7 @@ func (ec *executionContext) _CustomerConnection_edges(ctx context.Context, field
 			return ec.fieldContext_CustomerConnection_edges(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Edges, nil
+			return obj.Edges(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[model.Customer]) graphql.Marshaler {
@@ -2532,7 +2532,7 @@ func (ec *executionContext) fieldContext_CustomerConnection_edges(_ context.Cont
 	fc = &graphql.FieldContext{
 		Object:     "CustomerConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CustomerEdge(ctx, field)
@@ -2582,7 +2582,7 @@ func (ec *executionContext) _CustomerConnection_pageInfo(ctx context.Context, fi
 			return ec.fieldContext_CustomerConnection_pageInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.PageInfo, nil
+			return obj.PageInfo(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
@@ -2596,7 +2596,7 @@ func (ec *executionContext) fieldContext_CustomerConnection_pageInfo(_ context.C
 	fc = &graphql.FieldContext{
 		Object:     "CustomerConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PageInfo(ctx, field)
@@ -2908,7 +2908,7 @@ func (ec *executionContext) _CustomerEventConnection_edges(ctx context.Context, 
 			return ec.fieldContext_CustomerEventConnection_edges(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Edges, nil
+			return obj.Edges(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[model.CustomerEvent]) graphql.Marshaler {
@@ -2922,7 +2922,7 @@ func (ec *executionContext) fieldContext_CustomerEventConnection_edges(_ context
 	fc = &graphql.FieldContext{
 		Object:     "CustomerEventConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CustomerEventEdge(ctx, field)
@@ -2972,7 +2972,7 @@ func (ec *executionContext) _CustomerEventConnection_pageInfo(ctx context.Contex
 			return ec.fieldContext_CustomerEventConnection_pageInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.PageInfo, nil
+			return obj.PageInfo(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
@@ -2986,7 +2986,7 @@ func (ec *executionContext) fieldContext_CustomerEventConnection_pageInfo(_ cont
 	fc = &graphql.FieldContext{
 		Object:     "CustomerEventConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PageInfo(ctx, field)
@@ -3275,7 +3275,7 @@ func (ec *executionContext) _CustomerIdentityConnection_edges(ctx context.Contex
 			return ec.fieldContext_CustomerIdentityConnection_edges(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Edges, nil
+			return obj.Edges(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[model.CustomerIdentity]) graphql.Marshaler {
@@ -3289,7 +3289,7 @@ func (ec *executionContext) fieldContext_CustomerIdentityConnection_edges(_ cont
 	fc = &graphql.FieldContext{
 		Object:     "CustomerIdentityConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CustomerIdentityEdge(ctx, field)
@@ -3339,7 +3339,7 @@ func (ec *executionContext) _CustomerIdentityConnection_pageInfo(ctx context.Con
 			return ec.fieldContext_CustomerIdentityConnection_pageInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.PageInfo, nil
+			return obj.PageInfo(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
@@ -3353,7 +3353,7 @@ func (ec *executionContext) fieldContext_CustomerIdentityConnection_pageInfo(_ c
 	fc = &graphql.FieldContext{
 		Object:     "CustomerIdentityConnection",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PageInfo(ctx, field)
