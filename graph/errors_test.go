@@ -170,7 +170,25 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 		{
 			"an instant that is none",
 			`{ customers(filter: {createdAt: {from: "today"}}) { nodes { id } } }`, nil,
-			200, "BAD_USER_INPUT", "a DateTime must be an instant", "filter.createdAt.from",
+			400, "BAD_USER_INPUT", "a DateTime must be an instant", "filter.createdAt.from",
+		},
+		{
+			"a null in the place of an order",
+			`query ($f: CustomerOrderField = EMAIL) { customers(orderBy: {field: $f}) { nodes { id } } }`,
+			variables{"f": nil},
+			400, "BAD_USER_INPUT", "orderBy.field must not be null", "orderBy.field",
+		},
+		{
+			"a null in the place of a direction, which has a default",
+			`query ($d: OrderDirection) { customerIdentities(orderBy: {field: PLATFORM, direction: $d}) { nodes { id } } }`,
+			variables{"d": nil},
+			400, "BAD_USER_INPUT", "orderBy.direction must not be null", "orderBy.direction",
+		},
+		{
+			"an enum's value in lower case, alone in the place of a list",
+			`query ($f: CustomerFilter) { customers(filter: $f) { nodes { id } } }`,
+			variables{"f": map[string]any{"accountStatus": "enabled"}},
+			400, "BAD_USER_INPUT", "must be one of ENABLED, DISABLED, INVITED, DECLINED", "$f.accountStatus[0]",
 		},
 		{
 			"an unknown field",
@@ -309,6 +327,16 @@ func TestNothingRunsBehindABadValue(t *testing.T) {
 			`mutation ($v: Int) { ` + first + `upsertCustomer(input: {by: {email: "a@b.c"}, ifVersion: $v}) { outcome } }`,
 			map[string]any{"v": "1"},
 			"$v",
+		},
+		"a lone value for a list": {
+			`mutation ($in: [UpsertCustomerInput!]!) { ` + first + `upsertCustomers(inputs: $in) { createdCount } }`,
+			map[string]any{"in": map[string]any{"by": map[string]any{"email": "a@b.c"}, "accountCreatedAt": "yesterday"}},
+			"$in[0].accountCreatedAt",
+		},
+		"a null in the place of an input that has a default": {
+			`mutation ($in: UpsertCustomerInput = {by: {email: "a@b.c"}}) { ` + first + `upsertCustomers(inputs: [$in]) { createdCount } }`,
+			map[string]any{"in": nil},
+			"inputs[0]",
 		},
 		"a null for what has a default": {
 			`mutation ($e: BatchErrorPolicy) { ` + first + `upsertCustomers(inputs: [{by: {email: "a@b.c"}}], onError: $e) { createdCount } }`,

@@ -26,7 +26,7 @@ func (values) ExtensionName() string { return "Values" }
 // Validate is part of graphql.HandlerExtension.
 func (values) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationContext checks the operation's variables and, of a mutation, the arguments that its fields have then.
+// MutateOperationContext checks the operation's variables and the arguments that the fields at its root have then.
 func (v values) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	for _, variable := range operation.Operation.VariableDefinitions {
 		path := ast.Path{ast.PathName("$" + variable.Variable)}
@@ -34,20 +34,15 @@ func (v values) MutateOperationContext(_ context.Context, operation *graphql.Ope
 			return err
 		}
 	}
-	if operation.Operation.Operation != ast.Mutation {
-		return nil
-	}
-	for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{"Mutation"}) {
+	for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{"Query", "Mutation"}) {
 		arguments := field.ArgumentMap(operation.Variables)
 		for _, argument := range field.Arguments {
-			of, value := field.Definition.Arguments.ForName(argument.Name).Type, arguments[argument.Name]
-			var err *gqlerror.Error
-			if argument.Value.Kind != ast.Variable {
-				err = v.check(of, value, ast.Path{ast.PathName(argument.Name)})
-			} else if value == nil && of.NonNull { // the argument has a default, so that the variable may be null in type
-				err = gqlerror.Wrap(model.BadInput(argument.Name, "must not be null"))
+			value := arguments[argument.Name]
+			if argument.Value.Kind == ast.Variable && value != nil { // which has been checked
+				continue
 			}
-			if err != nil {
+			of := field.Definition.Arguments.ForName(argument.Name).Type
+			if err := v.check(of, value, ast.Path{ast.PathName(argument.Name)}); err != nil {
 				err.Locations = []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}}
 				return err
 			}
@@ -72,10 +67,17 @@ func reads[T any](unmarshal func(any) (T, error)) func(any) error {
 }
 
 // check looks for what cannot be read in a value of this type; path is the way there. An enum's value must be one of its
-// names to the letter: gqlparser does not mind the case, and resolvers would not know what it lets pass.
+// names to the letter: gqlparser does not mind the case, and resolvers would not know what it lets pass. Nor does it mind the
+// null of a variable where the variable or the place has a default.
 func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
-	if list, ok := value.([]any); ok && of.Elem != nil {
-		for i, element := range list {
+	if value == nil {
+		if of.NonNull {
+			return gqlerror.Wrap(model.BadInput(path.String(), "must not be null"))
+		}
+		return nil
+	}
+	if of.Elem != nil {
+		for i, element := range graphql.CoerceList(value) {
 			if err := v.check(of.Elem, element, append(path, ast.PathIndex(i))); err != nil {
 				return err
 			}
@@ -83,7 +85,7 @@ func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 		return nil
 	}
 	definition := schema.Types[of.Name()]
-	if read := scalars[definition.Name]; read != nil && value != nil {
+	if read := scalars[definition.Name]; read != nil {
 		if err := read(value); err != nil {
 			return &gqlerror.Error{Err: err, Extensions: map[string]any{"field": path.String()}}
 		}
@@ -92,7 +94,11 @@ func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, field := range definition.Fields {
-			if err := v.check(field.Type, value[field.Name], append(path, ast.PathName(field.Name))); err != nil {
+			inner, given := value[field.Name]
+			if !given {
+				continue
+			}
+			if err := v.check(field.Type, inner, append(path, ast.PathName(field.Name))); err != nil {
 				return err
 			}
 		}
