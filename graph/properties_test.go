@@ -78,4 +78,9 @@ func TestSizeOfProperties(t *testing.T) {
 			t.Errorf("%d bytes as sent: %q, not %q", size, got, want)
 		}
 	}
+	var escaped propertiesAnswer // by Go, each to six bytes; PostgreSQL writes three
+	a.must(t, &escaped, document, map[string]any{"p": map[string]any{"n": strings.Repeat("\u2028", 5000)}})
+	if faults := escaped.UpsertCustomer.UserErrors; len(faults) > 0 {
+		t.Errorf("15,000 bytes that JSON may escape: %q", faults[0].Message)
+	}
 }

@@ -70,7 +70,7 @@ func (p Properties) check(nulls bool) *fault {
 	if start, _ := decoder.Token(); start != json.Delim('{') || !json.Valid(p) {
 		return &fault{UserErrorInvalid, "must be a JSON object"}
 	}
-	if len(p) > MaxPropertiesSize {
+	if len(p)-escapeLength*bytes.Count(p, []byte(`\u`)) > MaxPropertiesSize { // else PostgreSQL will tell
 		return tooLarge(len(p))
 	}
 	n := 0
@@ -91,6 +91,9 @@ func (p Properties) check(nulls bool) *fault {
 	}
 	return nil
 }
+
+// escapeLength is by how many bytes an escape such as \u4e2d is longer, at most, than what PostgreSQL writes in its place.
+const escapeLength = len(`\u0041`) - len("A")
 
 // checkProperty checks the value that begins with the token.
 func checkProperty(value json.Token, nulls bool) *fault {

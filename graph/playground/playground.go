@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -116,8 +117,14 @@ func handler(assets fs.FS, token string) http.Handler {
 }
 
 // local reports whether r comes from this machine and names it by an address of its own. The name counts
-// because a site can point its own at 127.0.0.1 (DNS rebinding) and have a browser here read the page to it.
+// because a site can point its own at 127.0.0.1 (DNS rebinding) and have a browser here read the page to it. A proxy on
+// this machine, which may be asked by anybody, is known by what proxies add, or by an HTTP that no browser speaks: nginx, as
+// it comes, adds nothing, and has long spoken HTTP/1.0.
 func local(r *http.Request) bool {
+	proxied := func(name string) bool { return r.Header.Get(name) != "" }
+	if !r.ProtoAtLeast(1, 1) || slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, proxied) {
+		return false
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return false

@@ -154,6 +154,25 @@ func TestTheTokenIsForThisMachine(t *testing.T) {
 	}
 }
 
+// TestTheTokenIsNotForAProxy asks as a proxy on this machine does, behind which anybody may be.
+func TestTheTokenIsNotForAProxy(t *testing.T) {
+	t.Parallel()
+	for title, change := range map[string]func(*http.Request){
+		"that speaks HTTP/1.0": func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 1, 0 },
+		"that says for whom":   func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") },
+		"that says who it is":  func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") },
+	} {
+		request := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		request.RemoteAddr, request.Host = "127.0.0.1:40000", "127.0.0.1:8080"
+		change(request)
+		recorder := httptest.NewRecorder()
+		playground.NewHandler(built, "akin_secret").ServeHTTP(recorder, request)
+		if token, _ := config(t, recorder.Body.String()); recorder.Code != http.StatusOK || token != "" {
+			t.Errorf("a proxy %s gets %d and token %q", title, recorder.Code, token)
+		}
+	}
+}
+
 func TestThePageIsLockedDown(t *testing.T) {
 	t.Parallel()
 	first, second := get(built, "", "/", ""), get(built, "", "/", "")
