@@ -118,7 +118,7 @@ func makeIdentities(t *testing.T, file string, rows int) map[string]int {
 		t.Fatalf("%v: %s", err, said.String())
 	}
 	counts := map[string]int{}
-	for _, word := range strings.Fields(said.String()) {
+	for word := range strings.FieldsSeq(said.String()) {
 		name, value, _ := strings.Cut(word, "=")
 		if counts[name], err = strconv.Atoi(value); err != nil {
 			t.Fatalf("the maker says %s", said.String())

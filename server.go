@@ -110,8 +110,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // explain shows an operator what an API's caller must not see: why the database cannot be reached.
 func explain(err error) error {
-	var known *model.Error
-	if errors.As(err, &known) && known.Code == model.CodeUnavailable && known.Cause != nil {
+	if known, ok := errors.AsType[*model.Error](err); ok && known.Code == model.CodeUnavailable && known.Cause != nil {
 		return fmt.Errorf("%w: %w", err, known.Cause)
 	}
 	return err
@@ -321,9 +320,8 @@ func (d *database) developmentToken(ctx context.Context) (string, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	var refused *model.Error
 	_, err = d.Authenticate(ctx, string(kept))
-	if err == nil || !errors.As(err, &refused) || refused.Code != model.CodeUnauthenticated {
+	if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeUnauthenticated {
 		return string(kept), err
 	}
 	if err := d.ensureStore(ctx, defaultStore); err != nil {

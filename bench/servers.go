@@ -152,7 +152,7 @@ func (s *server) processes() []int {
 	pid := s.cmd.Process.Pid
 	all := []int{pid}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		if n, err := strconv.Atoi(child); err == nil {
 			all = append(all, n)
 		}

@@ -37,8 +37,7 @@ func authenticate(ctx context.Context, db *repo.DB, header http.Header) (*repo.T
 		return nil, unauthenticated("invalid_token", "the Authorization header must be: Bearer, a space, one token")
 	}
 	known, err := db.Authenticate(ctx, token)
-	var invalid *model.Error
-	if errors.As(err, &invalid) && invalid.Code == model.CodeUnauthenticated {
+	if invalid, ok := errors.AsType[*model.Error](err); ok && invalid.Code == model.CodeUnauthenticated {
 		return nil, unauthenticated("invalid_token", invalid.Message)
 	}
 	return known, err

@@ -63,8 +63,8 @@ type presenter struct {
 
 // present returns a new error each time: gqlgen writes paths into the ones it is given.
 func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
-	var at *gqlerror.Error
-	if !errors.As(err, &at) {
+	at, ok := errors.AsType[*gqlerror.Error](err)
+	if !ok {
 		at = gqlerror.Wrap(err)
 	}
 	shown := &gqlerror.Error{Path: at.Path, Locations: at.Locations}
@@ -104,12 +104,10 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 	if at.Err != nil {
 		err = at.Err // without its place
 	}
-	var panicked *panicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*panicError](err); ok {
 		return p.internal(ctx, err, panicked.stack)
 	}
-	var known *model.Error
-	isKnown := errors.As(err, &known)
+	known, isKnown := errors.AsType[*model.Error](err)
 	if ctx.Err() != nil && (!isKnown || known.Code == model.CodeUnavailable) {
 		known, isKnown = interrupted(ctx), true
 	}
@@ -134,8 +132,7 @@ func (p presenter) classify(ctx context.Context, err error, at *gqlerror.Error) 
 
 // interrupted is the error of whatever the end of the request's time, or its client, cut short.
 func interrupted(ctx context.Context) *model.Error {
-	var timeout *model.Error
-	if errors.As(context.Cause(ctx), &timeout) {
+	if timeout, ok := errors.AsType[*model.Error](context.Cause(ctx)); ok {
 		return timeout
 	}
 	return &model.Error{Code: model.CodeUnavailable, Message: "the request was broken off"}

@@ -97,9 +97,9 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 		return nil, tooLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var maxBytes *http.MaxBytesError
+	_, tooLong := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case errors.As(err, &maxBytes):
+	case tooLong:
 		return nil, tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuseAs(model.CodeBodyTimedOut, http.StatusRequestTimeout, "the body took too long to arrive")
@@ -139,11 +139,10 @@ func decodeJSON(text []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	err := decoder.Decode(&value)
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, fmt.Errorf("is not JSON: error at byte %d", syntax.Offset)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, fmt.Errorf("is not JSON: it breaks off after byte %d", len(text))
 	}
 	if _, err := decoder.Token(); err != io.EOF {

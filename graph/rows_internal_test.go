@@ -246,7 +246,7 @@ func (d damager) walk(v reflect.Value) {
 			d.walk(v.MapIndex(key))
 		}
 	case reflect.Struct:
-		if instant, ok := v.Interface().(time.Time); ok && v.CanSet() && d.IntN(30) == 0 {
+		if instant, ok := reflect.TypeAssert[time.Time](v); ok && v.CanSet() && d.IntN(30) == 0 {
 			v.Set(reflect.ValueOf(instant.Add(time.Duration(d.Uint64() >> 1)).In(time.FixedZone("", -3600))))
 		}
 		for i := range v.NumField() {

@@ -146,8 +146,7 @@ func (c *checker) fault(f *fault, field ...string) {
 // key returns the normalised key; its faults are the sender's to mend like those of any field.
 func (c *checker) key(field string, key CustomerKey) CustomerKey {
 	checked, err := key.Check(field)
-	var known *Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Error](err); ok {
 		c.faults = append(c.faults, &UserError{
 			Code: known.kind, Message: known.Error(), Field: slices.Concat(c.path, strings.Split(known.Field, ".")),
 		})

@@ -49,8 +49,7 @@ func FuzzCursor(f *testing.F) {
 			}
 			return
 		}
-		var known *Error
-		if !errors.As(err, &known) || known.Code != CodeBadUserInput || known.Field != "after" {
+		if known, ok := errors.AsType[*Error](err); !ok || known.Code != CodeBadUserInput || known.Field != "after" {
 			t.Errorf("%q is refused with %v", cursor, err)
 		}
 		if page, err := (PageArgs{Before: new(Cursor{Value: cursor}.Encode(scope))}).Page(scope); err != nil || page.Before.Value != cursor {

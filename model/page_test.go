@@ -32,8 +32,8 @@ func TestBrokenCursorsAreRefused(t *testing.T) {
 	encoded := Cursor{"jane@doe.com", uuid.MustParse("01a20222-d8e7-7b3e-bf36-d8e1808d5c52")}.Encode(scope)
 	refused := func(what, scope, cursor string) {
 		t.Helper()
-		var e *Error
-		if got, err := decodeCursor(scope, "before", &cursor); !errors.As(err, &e) || e.Code != CodeBadUserInput || e.Field != "before" {
+		got, err := decodeCursor(scope, "before", &cursor)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeBadUserInput || e.Field != "before" {
 			t.Errorf("%s: %q became %v, %v", what, cursor, got, err)
 		}
 	}
@@ -83,11 +83,11 @@ func TestPageArgs(t *testing.T) {
 		"last of 101":    {PageArgs{Last: n(101)}, 0, "last"},
 	} {
 		page, err := c.args.Page("scope")
-		var e *Error
+		e, refused := errors.AsType[*Error](err)
 		switch {
 		case c.size > 0 && (err != nil || page.Size != c.size || page.Backward != (c.args.Last != nil)):
 			t.Errorf("%s: %+v, %v", name, page, err)
-		case c.size == 0 && (!errors.As(err, &e) || e.Code != CodeBadUserInput || e.Field != c.field):
+		case c.size == 0 && (!refused || e.Code != CodeBadUserInput || e.Field != c.field):
 			t.Errorf("%s: %v", name, err)
 		}
 	}

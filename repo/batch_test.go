@@ -59,7 +59,7 @@ func TestBatch(t *testing.T) {
 			"each input is answered in its place whatever it does", model.KeepValid,
 			[]*model.UpsertCustomerIdentityInput{
 				input("z", "z@doe.com"), input("known", "known@doe.com"), faulty, input("a", "a@doe.com"),
-				named("known 2", "known2@doe.com", ptr("New"), nil), input("m", "KNOWN@doe.com"),
+				named("known 2", "known2@doe.com", new("New"), nil), input("m", "KNOWN@doe.com"),
 			},
 			[]string{
 				"z CREATED CREATED", "known UNCHANGED KEPT", "INVALID inputs.2.email", "a CREATED CREATED",
@@ -156,7 +156,7 @@ func TestBatchTakesTheNamesOfTheFirstOfItsNewCustomers(t *testing.T) {
 	t.Parallel()
 	store, _ := repotest.NewStore(t, repotest.New(t), "store")
 	payload := upsertBatch(t, store, model.KeepValid,
-		named("9", "Jane@Doe.com", ptr("First"), nil), named("1", "jane@doe.com", ptr("Second"), ptr("Doe")))
+		named("9", "Jane@Doe.com", new("First"), nil), named("1", "jane@doe.com", new("Second"), new("Doe")))
 	first, second := accountOf(t, store, payload.Results[0]), accountOf(t, store, payload.Results[1])
 	if first.CustomerEmail != "Jane@Doe.com" || *first.CustomerFirst != "First" || first.CustomerLast != nil {
 		t.Errorf("the customer is %+v", first)
@@ -174,9 +174,8 @@ func TestBatchSize(t *testing.T) {
 		inputs = append(inputs, input(fmt.Sprint(i), fmt.Sprintf("%d@doe.com", i)))
 	}
 	for _, n := range []int{0, model.MaxBatch + 1} {
-		var refused *model.Error
-		if _, err := store.UpsertCustomerIdentities(t.Context(), inputs[:n], model.KeepValid); !errors.As(err, &refused) ||
-			refused.Code != model.CodeBadUserInput || refused.Field != "inputs" {
+		_, err := store.UpsertCustomerIdentities(t.Context(), inputs[:n], model.KeepValid)
+		if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeBadUserInput || refused.Field != "inputs" {
 			t.Errorf("a batch of %d was answered with %v", n, err)
 		}
 	}
@@ -207,8 +206,8 @@ func TestFailedBatchWritesNothing(t *testing.T) {
 	}
 	inputs := []*model.UpsertCustomerIdentityInput{input("a", "a@doe.com"), input("known", "new@doe.com"), input("m", "m@doe.com"), input("z", "z@doe.com")}
 	for _, policy := range []model.BatchErrorPolicy{model.KeepValid, model.RejectAll} {
-		var failure *pgconn.PgError
-		if _, err := store.UpsertCustomerIdentities(t.Context(), inputs, policy); !errors.As(err, &failure) || failure.Code != "XX001" {
+		_, err := store.UpsertCustomerIdentities(t.Context(), inputs, policy)
+		if failure, ok := errors.AsType[*pgconn.PgError](err); !ok || failure.Code != "XX001" {
 			t.Errorf("%s: the error is %v", policy, err)
 		}
 		if n := one[int](t, conn, `SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM customer_identities)`); n != 2 {

@@ -12,7 +12,7 @@ import (
 func benchInput(id, email int, name string) *model.UpsertCustomerIdentityInput {
 	return &model.UpsertCustomerIdentityInput{
 		Platform: "woocommerce", PlatformCustomerID: fmt.Sprintf("cust_%d", id), Email: fmt.Sprintf("user%d@example.com", email),
-		FirstName: &name, LastName: ptr("Doe"),
+		FirstName: &name, LastName: new("Doe"),
 	}
 }
 
@@ -38,7 +38,7 @@ func BenchmarkCustomers(b *testing.B) {
 	if _, err := store.UpsertCustomerIdentities(b.Context(), inputs, model.RejectAll); err != nil {
 		b.Fatal(err)
 	}
-	args := model.PageArgs{First: ptr(50)}
+	args := model.PageArgs{First: new(50)}
 	firstPage := model.IdentityPage{Page: model.Page{Size: model.DefaultPage}}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -117,7 +117,7 @@ func BenchmarkUpsertEvent(b *testing.B) {
 		}
 		for i := range inputs {
 			inputs[i] = &model.UpsertCustomerEventInput{
-				Customer: model.CustomerKey{ExternalID: ptr("C-1")}, Source: "shop", Type: "viewed", EventID: fmt.Sprint(n, "-", i),
+				Customer: model.CustomerKey{ExternalID: new("C-1")}, Source: "shop", Type: "viewed", EventID: fmt.Sprint(n, "-", i),
 				Properties: model.Properties(`{"sku":"A-1"}`),
 			}
 		}

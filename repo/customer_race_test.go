@@ -454,7 +454,7 @@ func TestEventRaces(t *testing.T) {
 			var inputs []*model.UpsertCustomerEventInput
 			for _, key := range random.Perm(4)[:1+i%4] {
 				inputs = append(inputs, &model.UpsertCustomerEventInput{
-					Customer: model.CustomerKey{ExternalID: ptr(fmt.Sprint("C-", 1+i%2))}, Source: "race", Type: "ran",
+					Customer: model.CustomerKey{ExternalID: new(fmt.Sprint("C-", 1+i%2))}, Source: "race", Type: "ran",
 					EventID: fmt.Sprint(race/2, " ", key), Properties: model.Properties(fmt.Sprintf(`{"n": %d}`, race*racers+i)),
 				})
 			}
@@ -548,7 +548,7 @@ func TestACustomerIsLockedForWhatChanges(t *testing.T) {
 	if err := <-changed; err != nil {
 		t.Error("with a new key:", err)
 	}
-	got, err := store.Customer(t.Context(), model.CustomerKey{ExternalID: ptr("C-1")})
+	got, err := store.Customer(t.Context(), model.CustomerKey{ExternalID: new("C-1")})
 	if err != nil || *got.FirstName != "C" || *got.LastName != "Doe" || *got.Email != "new@doe.com" {
 		t.Errorf("%+v, %v", got, err)
 	}

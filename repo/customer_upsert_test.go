@@ -89,20 +89,20 @@ var policies = []model.BatchErrorPolicy{"", model.KeepValid, model.RejectAll}
 
 // samples are two values of every property, as sent.
 var samples = map[string][2]any{
-	"ExternalID":            {ptr("C-1"), ptr("c-1")},
-	"Email":                 {ptr("Jane@Doe.com"), ptr("jane@doe.com")},
-	"PhoneNumber":           {ptr("+14155552671"), ptr("+4930123456")},
-	"FirstName":             {ptr("Jane"), ptr("jane")},
-	"LastName":              {ptr("Doe"), ptr("𝔇oe")},
-	"Gender":                {ptr(model.GenderFemale), ptr(model.GenderOther)},
-	"AccountCreatedAt":      {ptr(time.Date(2020, 1, 2, 3, 4, 5, 678_901_000, time.UTC)), ptr(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))},
-	"AccountStatus":         {ptr(model.AccountEnabled), ptr(model.AccountInvited)},
-	"DefaultLanguage":       {ptr("en"), ptr("de")},
-	"DefaultCurrency":       {ptr("EUR"), ptr("VES")},
+	"ExternalID":            {new("C-1"), new("c-1")},
+	"Email":                 {new("Jane@Doe.com"), new("jane@doe.com")},
+	"PhoneNumber":           {new("+14155552671"), new("+4930123456")},
+	"FirstName":             {new("Jane"), new("jane")},
+	"LastName":              {new("Doe"), new("𝔇oe")},
+	"Gender":                {new(model.GenderFemale), new(model.GenderOther)},
+	"AccountCreatedAt":      {new(time.Date(2020, 1, 2, 3, 4, 5, 678_901_000, time.UTC)), new(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))},
+	"AccountStatus":         {new(model.AccountEnabled), new(model.AccountInvited)},
+	"DefaultLanguage":       {new("en"), new("de")},
+	"DefaultCurrency":       {new("EUR"), new("VES")},
 	"Tags":                  {[]string{"a", "b"}, []string{"a"}},
-	"Address":               {&model.AddressInput{City: ptr("Berlin")}, &model.AddressInput{City: ptr("Berlin"), Zip: ptr("10115")}},
-	"AcceptsEmailMarketing": {ptr(true), ptr(false)},
-	"AcceptsSmsMarketing":   {ptr(false), ptr(true)},
+	"Address":               {&model.AddressInput{City: new("Berlin")}, &model.AddressInput{City: new("Berlin"), Zip: new("10115")}},
+	"AcceptsEmailMarketing": {new(true), new(false)},
+	"AcceptsSmsMarketing":   {new(false), new(true)},
 	"Properties":            {model.Properties(`{"a": 1}`), model.Properties(`{"a": "1"}`)},
 }
 
@@ -314,7 +314,7 @@ func TestUpsertCustomer(t *testing.T) {
 			return change(byEmail("jane@doe.com"), setID("jane"))
 		}, "UNCHANGED jane Jane@Doe.com Jane"},
 		{"two keys in by", func(*model.Customer) *model.UpsertCustomerInput {
-			return &model.UpsertCustomerInput{By: model.CustomerKey{ExternalID: ptr("a"), Email: ptr("a@b.cd")}}
+			return &model.UpsertCustomerInput{By: model.CustomerKey{ExternalID: new("a"), Email: new("a@b.cd")}}
 		}, "INVALID by"},
 		{"no key in by", func(*model.Customer) *model.UpsertCustomerInput { return &model.UpsertCustomerInput{} }, "INVALID by"},
 	} {

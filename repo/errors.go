@@ -23,16 +23,13 @@ func asModelError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *model.Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*model.Error](err); ok {
 		return err
 	}
-	var connectErr *pgconn.ConnectError // whatever the server says to one who may not come in
-	if errors.As(err, &connectErr) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return unavailable(err)
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case unavailableState(pgErr.Code), stalePlan(pgErr):
 			return unavailable(err)
@@ -41,8 +38,7 @@ func asModelError(err error) error {
 		}
 		return err
 	}
-	var netErr net.Error
-	if errors.As(err, &netErr) || errors.Is(err, context.DeadlineExceeded) ||
+	if _, broken := errors.AsType[net.Error](err); broken || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
 		return unavailable(err)
@@ -73,8 +69,7 @@ var errLostRace = errors.New("lost a race with another write")
 
 // lostRace reports whether running a statement again can mend the error.
 func lostRace(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
 		case pgerrcode.UniqueViolation, pgerrcode.ForeignKeyViolation,
 			pgerrcode.SerializationFailure, pgerrcode.DeadlockDetected:

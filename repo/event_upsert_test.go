@@ -36,19 +36,19 @@ func TestUpsertCustomerEvent(t *testing.T) {
 		want   string // outcome, customer, type, seconds later and properties, or the faults
 	}{
 		{"the same again", func(*model.UpsertCustomerEventInput) {}, `UNCHANGED jane finished 0s {"score": 7}`},
-		{"the same by email", by(model.CustomerKey{Email: ptr(" JANE@doe.com")}), `UNCHANGED jane finished 0s {"score": 7}`},
+		{"the same by email", by(model.CustomerKey{Email: new(" JANE@doe.com")}), `UNCHANGED jane finished 0s {"score": 7}`},
 		{"the same by identity", by(model.CustomerKey{Identity: &model.PlatformIdentityKey{Platform: "Shopify", PlatformCustomerID: "1"}}), `UNCHANGED jane finished 0s {"score": 7}`},
 		{"the same without a time", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = nil }, `UNCHANGED jane finished 0s {"score": 7}`},
 		{"the same number in other words", properties(`{"score":70e-1}`), `UNCHANGED jane finished 0s {"score": 7}`},
 		{"other properties take the place of those", properties(`{"grade":"A"}`), `UPDATED jane finished 0s {"grade": "A"}`},
 		{"no properties take the place of those", func(in *model.UpsertCustomerEventInput) { in.Properties = nil }, `UPDATED jane finished 0s {}`},
-		{"another time", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = ptr(when.Add(time.Second)) }, `UPDATED jane finished 1s {"score": 7}`},
-		{"a time that differs by a nanosecond is the same", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = ptr(when.Add(1)) }, `UNCHANGED jane finished 0s {"score": 7}`},
+		{"another time", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = new(when.Add(time.Second)) }, `UPDATED jane finished 1s {"score": 7}`},
+		{"a time that differs by a nanosecond is the same", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = new(when.Add(1)) }, `UNCHANGED jane finished 0s {"score": 7}`},
 		{"another type", func(in *model.UpsertCustomerEventInput) { in.Type = "left" }, `UPDATED jane left 0s {"score": 7}`},
-		{"another customer", by(model.CustomerKey{ExternalID: ptr("bob")}), `UPDATED bob finished 0s {"score": 7}`},
+		{"another customer", by(model.CustomerKey{ExternalID: new("bob")}), `UPDATED bob finished 0s {"score": 7}`},
 		{"another source", func(in *model.UpsertCustomerEventInput) { in.Source = "other" }, `CREATED jane finished 0s {"score": 7}`},
 		{"an ID in another case", func(in *model.UpsertCustomerEventInput) { in.EventID = "E1" }, `CREATED jane finished 0s {"score": 7}`},
-		{"nobody's event", by(model.CustomerKey{ExternalID: ptr("nobody")}), "NOT_FOUND customer"},
+		{"nobody's event", by(model.CustomerKey{ExternalID: new("nobody")}), "NOT_FOUND customer"},
 		{"16 KiB of properties", properties(big(16384)), "UPDATED jane finished 0s " + big(16384)},
 		{"16 KiB and a byte", properties(big(16385)), "TOO_LONG properties"},
 		{"numbers that are short to write and long to keep", properties("{" + strings.Join(longNumbers, ",") + "}"), "TOO_LONG properties"},
@@ -56,7 +56,7 @@ func TestUpsertCustomerEvent(t *testing.T) {
 			in.EventID, in.Properties = "new", model.Properties("{"+strings.Join(longNumbers, ",")+"}")
 		}, "TOO_LONG properties"},
 		{"a null in the properties", properties(`{"a": null}`), "INVALID properties"},
-		{"a time that no calendar has", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = ptr(when.AddDate(-2020, 0, 0)) }, "INVALID occurredAt"},
+		{"a time that no calendar has", func(in *model.UpsertCustomerEventInput) { in.OccurredAt = new(when.AddDate(-2020, 0, 0)) }, "INVALID occurredAt"},
 		{"a type in camel case", func(in *model.UpsertCustomerEventInput) { in.Type = "quizFinished" }, "INVALID type"},
 		{"a long ID", func(in *model.UpsertCustomerEventInput) { in.EventID = strings.Repeat("x", 256) }, "TOO_LONG eventId"},
 	} {

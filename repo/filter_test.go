@@ -48,10 +48,10 @@ func TestCustomerFilters(t *testing.T) {
 		"nothing asked":               {},
 		"no IDs":                      {IDs: []uuid.UUID{}},
 		"some IDs":                    {IDs: some},
-		"an email in any spelling":    {Email: ptr(" CUSTOMER7@Example.com.")},
-		"an unknown email":            {Email: ptr("nobody@example.com")},
-		"a platform in any spelling":  {Platform: ptr("SHOPIFY")},
-		"an unknown platform":         {Platform: ptr("absent")},
+		"an email in any spelling":    {Email: new(" CUSTOMER7@Example.com.")},
+		"an unknown email":            {Email: new("nobody@example.com")},
+		"a platform in any spelling":  {Platform: new("SHOPIFY")},
+		"an unknown platform":         {Platform: new("absent")},
 		"created from":                {CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}},
 		"created up to":               {CreatedAt: &model.DateTimeRange{To: &middle.CreatedAt}},
 		"created between":             {CreatedAt: &model.DateTimeRange{From: &oldest.CreatedAt, To: &newest.CreatedAt}},
@@ -59,16 +59,16 @@ func TestCustomerFilters(t *testing.T) {
 		"created in an empty range":   {CreatedAt: &model.DateTimeRange{From: &newest.CreatedAt, To: &oldest.CreatedAt}},
 		"updated from":                {UpdatedAt: &model.DateTimeRange{From: &updated}},
 		"updated up to":               {UpdatedAt: &model.DateTimeRange{To: &updated}},
-		"updated at one microsecond":  {UpdatedAt: &model.DateTimeRange{From: &updated, To: ptr(updated.Add(time.Microsecond))}},
-		"updated after a nanosecond":  {UpdatedAt: &model.DateTimeRange{From: ptr(updated.Add(1))}},
-		"updated before a nanosecond": {UpdatedAt: &model.DateTimeRange{To: ptr(updated.Add(1))}},
+		"updated at one microsecond":  {UpdatedAt: &model.DateTimeRange{From: &updated, To: new(updated.Add(time.Microsecond))}},
+		"updated after a nanosecond":  {UpdatedAt: &model.DateTimeRange{From: new(updated.Add(1))}},
+		"updated before a nanosecond": {UpdatedAt: &model.DateTimeRange{To: new(updated.Add(1))}},
 		"all at once": {
-			IDs: []uuid.UUID{newest.ID, middle.ID, oldest.ID}, Email: middle.Email, Platform: ptr(anyOf(on[middle.ID])),
+			IDs: []uuid.UUID{newest.ID, middle.ID, oldest.ID}, Email: middle.Email, Platform: new(anyOf(on[middle.ID])),
 			CreatedAt: &model.DateTimeRange{From: &oldest.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated},
 		},
 		"no external IDs":                      {ExternalIDs: []string{}},
 		"some external IDs":                    {ExternalIDs: []string{*withID.ExternalID, "unknown"}},
-		"a phone number in any notation":       {PhoneNumber: ptr(" " + (*withPhone.PhoneNumber)[:2] + " (" + (*withPhone.PhoneNumber)[2:5] + ") " + (*withPhone.PhoneNumber)[5:])},
+		"a phone number in any notation":       {PhoneNumber: new(" " + (*withPhone.PhoneNumber)[:2] + " (" + (*withPhone.PhoneNumber)[2:5] + ") " + (*withPhone.PhoneNumber)[5:])},
 		"no tags":                              {Tags: []string{}},
 		"a tag":                                {Tags: []string{"a"}},
 		"two tags":                             {Tags: []string{"c, d", " b "}},
@@ -77,14 +77,14 @@ func TestCustomerFilters(t *testing.T) {
 		"an account status":                    {AccountStatus: []model.AccountStatus{model.AccountInvited}},
 		"two account statuses":                 {AccountStatus: []model.AccountStatus{model.AccountEnabled, model.AccountDisabled}},
 		"a tag, updated from":                  {Tags: []string{"b"}, UpdatedAt: &model.DateTimeRange{From: &updated}},
-		"a fragment of emails":                 {Search: ptr("OMER1")},
-		"a fragment of an external ID":         {Search: ptr("e-" + withID.ID.String()[:30])},
-		"a fragment that all identities have":  {Search: ptr("example.COM")},
-		"a fragment that nobody has":           {Search: ptr("nobody")},
-		"a fragment, a platform and a status":  {Search: ptr("customer"), Platform: ptr("magento"), AccountStatus: []model.AccountStatus{model.AccountEnabled}},
-		"a fragment of a name outside ASCII":   {Search: ptr("ärz")},
-		"a fragment, created and updated from": {Search: ptr("@exam"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated}},
-		"a platform and a range":               {Platform: ptr("magento"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: &updated}},
+		"a fragment of emails":                 {Search: new("OMER1")},
+		"a fragment of an external ID":         {Search: new("e-" + withID.ID.String()[:30])},
+		"a fragment that all identities have":  {Search: new("example.COM")},
+		"a fragment that nobody has":           {Search: new("nobody")},
+		"a fragment, a platform and a status":  {Search: new("customer"), Platform: new("magento"), AccountStatus: []model.AccountStatus{model.AccountEnabled}},
+		"a fragment of a name outside ASCII":   {Search: new("ärz")},
+		"a fragment, created and updated from": {Search: new("@exam"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{From: &updated}},
+		"a platform and a range":               {Platform: new("magento"), CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: &updated}},
 	}
 	for name, f := range filters {
 		t.Run(name, func(t *testing.T) {
@@ -105,10 +105,10 @@ func TestCustomerFilters(t *testing.T) {
 				by := &model.CustomerOrder{Field: field, Direction: model.Descending}
 				want := sorted(customers, keep, customerID, value, model.Descending)
 				l := customerList(t.Context(), store, f, by, want)
-				if ids, _, _, err := l.page(model.PageArgs{First: ptr(100)}); err != nil || !slices.Equal(ids, want) {
+				if ids, _, _, err := l.page(model.PageArgs{First: new(100)}); err != nil || !slices.Equal(ids, want) {
 					t.Errorf("%s: got %v, %v, want %v", l.name, ids, err, want)
 				}
-				page, err := store.Customers(t.Context(), f, by, model.PageArgs{First: ptr(1)})
+				page, err := store.Customers(t.Context(), f, by, model.PageArgs{First: new(1)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -133,8 +133,8 @@ func TestSearch(t *testing.T) {
 	jane := upserted(t, store, model.OutcomeCreated, in)
 	upsertOne(t, store, input("gid://Shopify/7", "zoe@bücher.EXAMPLE"))
 	upsertOne(t, store, input("gid://Shopify/7", "moved+1@elsewhere.example"))
-	john := upsertOne(t, store, named("8", "john@doe.com", ptr("John"), nil)).CustomerIdentity
-	upsertOne(t, other, named("9", "john@doe.com", ptr("John"), nil))
+	john := upsertOne(t, store, named("8", "john@doe.com", new("John"), nil)).CustomerIdentity
+	upsertOne(t, other, named("9", "john@doe.com", new("John"), nil))
 	for fragment, want := range map[string][]uuid.UUID{
 		"exa":                    {jane.ID},
 		"ZOE@":                   {jane.ID},
@@ -177,9 +177,8 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	for _, fragment := range []string{"", "ab", " ab ", "e\u0308a", "a\x00bc", "a\nbc", "---", "a--", "\xff\xff\xff", strings.Repeat("x", 101)} {
-		var refused *model.Error
 		_, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{})
-		if !errors.As(err, &refused) || refused.Code != model.CodeBadUserInput || refused.Field != "filter.search" {
+		if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeBadUserInput || refused.Field != "filter.search" {
 			t.Errorf("%q: %v", fragment, err)
 		}
 	}
@@ -207,9 +206,9 @@ func TestIdentityFilters(t *testing.T) {
 	middle := identities[len(identities)/2]
 	filters := map[string]*model.CustomerIdentityFilter{
 		"nothing asked":              {},
-		"an email in any spelling":   {Email: ptr(strings.ToUpper(*middle.Email))},
-		"a platform in any spelling": {Platform: ptr("Magento")},
-		"an unknown platform":        {Platform: ptr("absent")},
+		"an email in any spelling":   {Email: new(strings.ToUpper(*middle.Email))},
+		"a platform in any spelling": {Platform: new("Magento")},
+		"an unknown platform":        {Platform: new("absent")},
 		"a customer":                 {CustomerID: &customers[3].ID},
 		"an unknown customer":        {CustomerID: &identities[0].ID},
 		"created from":               {CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}},
@@ -217,7 +216,7 @@ func TestIdentityFilters(t *testing.T) {
 		"updated from":               {UpdatedAt: &model.DateTimeRange{From: &middle.UpdatedAt}},
 		"all at once": {
 			Email: middle.Email, Platform: &middle.Platform, CustomerID: &middle.CustomerID,
-			CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: ptr(middle.UpdatedAt.Add(1))},
+			CreatedAt: &model.DateTimeRange{From: &middle.CreatedAt}, UpdatedAt: &model.DateTimeRange{To: new(middle.UpdatedAt.Add(1))},
 		},
 	}
 	for name, f := range filters {
@@ -232,10 +231,10 @@ func TestIdentityFilters(t *testing.T) {
 				by := &model.CustomerIdentityOrder{Field: field, Direction: model.Ascending}
 				want := sorted(identities, keep, identityID, value, model.Ascending)
 				l := identityList(t.Context(), store, f, by, want)
-				if ids, _, _, err := l.page(model.PageArgs{First: ptr(100)}); err != nil || !slices.Equal(ids, want) {
+				if ids, _, _, err := l.page(model.PageArgs{First: new(100)}); err != nil || !slices.Equal(ids, want) {
 					t.Errorf("%s: got %v, %v, want %v", l.name, ids, err, want)
 				}
-				page, err := store.CustomerIdentities(t.Context(), f, by, model.PageArgs{First: ptr(1)})
+				page, err := store.CustomerIdentities(t.Context(), f, by, model.PageArgs{First: new(1)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -263,7 +262,7 @@ func TestCreatedAtBoundaries(t *testing.T) {
 		}{
 			{model.DateTimeRange{From: &end}, !at.Before(end)},
 			{model.DateTimeRange{To: &end}, at.Before(end)},
-			{model.DateTimeRange{From: ptr(at.Add(-time.Minute)), To: &end}, at.Before(end) && offset > -time.Minute},
+			{model.DateTimeRange{From: new(at.Add(-time.Minute)), To: &end}, at.Before(end) && offset > -time.Minute},
 		} {
 			customers, err := store.Customers(t.Context(), &model.CustomerFilter{CreatedAt: &c.in}, nil, model.PageArgs{})
 			if err != nil {
@@ -303,11 +302,11 @@ func TestKeys(t *testing.T) {
 		want bool
 	}{
 		"its ID":                          {model.CustomerKey{ID: &i.CustomerID}, true},
-		"its email in any spelling":       {model.CustomerKey{Email: ptr("JANE@doe.com ")}, true},
+		"its email in any spelling":       {model.CustomerKey{Email: new("JANE@doe.com ")}, true},
 		"an identity":                     {model.CustomerKey{Identity: identity("Shopify", "1")}, true},
 		"the ID of its identity":          {model.CustomerKey{ID: &i.ID}, false},
-		"an unknown ID":                   {model.CustomerKey{ID: ptr(uuid.New())}, false},
-		"an unknown email":                {model.CustomerKey{Email: ptr("nobody@doe.com")}, false},
+		"an unknown ID":                   {model.CustomerKey{ID: new(uuid.New())}, false},
+		"an unknown email":                {model.CustomerKey{Email: new("nobody@doe.com")}, false},
 		"an unknown identity":             {model.CustomerKey{Identity: identity("shopify", "2")}, false},
 		"an identity of another platform": {model.CustomerKey{Identity: identity("magento", "1")}, false},
 	} {
@@ -362,8 +361,8 @@ func TestNodes(t *testing.T) {
 	if diff := cmp.Diff(slices.Repeat([]string{"<nil>"}, 6), kinds(other)); diff != "" {
 		t.Errorf("from another store (-want +got)\n%s", diff)
 	}
-	var refused *model.Error
-	if _, err := store.Nodes(t.Context(), make([]uuid.UUID, model.MaxIDs+1)); !errors.As(err, &refused) || refused.Code != model.CodeBadUserInput {
+	_, err := store.Nodes(t.Context(), make([]uuid.UUID, model.MaxIDs+1))
+	if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeBadUserInput {
 		t.Errorf("too many IDs: %v", err)
 	}
 	if nodes, err := store.Nodes(t.Context(), nil); err != nil || len(nodes) != 0 {
@@ -412,7 +411,7 @@ func TestSearchForWhatIsPartlyCommon(t *testing.T) {
 		want := slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool {
 			return !slices.ContainsFunc(searched[id], func(text string) bool { return strings.Contains(text, fragment) })
 		})
-		page, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{First: ptr(100)})
+		page, err := store.Customers(t.Context(), &model.CustomerFilter{Search: &fragment}, nil, model.PageArgs{First: new(100)})
 		if err != nil {
 			t.Fatalf("%q: %v", fragment, err)
 		}

@@ -104,8 +104,8 @@ func TestBrokenMigrationLeavesNothing(t *testing.T) {
 			run(t, conn, `INSERT INTO akin_migrations (version_id, is_applied) VALUES (0, true)`)
 			run(t, conn, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+failure+`; RETURN NEW; END $$`)
 			run(t, conn, `CREATE TRIGGER fail BEFORE INSERT ON akin_migrations FOR EACH ROW EXECUTE FUNCTION fail()`)
-			var refused *pgconn.PgError
-			if err := db.Migrate(t.Context(), quiet); !errors.As(err, &refused) {
+			err := db.Migrate(t.Context(), quiet)
+			if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
 				t.Fatalf("the error is %v", err)
 			}
 			if n := one[int](t, conn, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`); n != 1 {

@@ -53,7 +53,7 @@ func (m *mirror) sweep(ctx context.Context) error {
 const micros = "2006-01-02T15:04:05.000000Z"
 
 // ever is since when a mirror asks for changes.
-var ever = &model.DateTimeRange{From: ptr(time.Unix(0, 0))}
+var ever = &model.DateTimeRange{From: new(time.Unix(0, 0))}
 
 func mirrorOfCustomers(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror {
 	t.Helper()
@@ -61,7 +61,7 @@ func mirrorOfCustomers(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror 
 	return &mirror{
 		name: "customers", copied: map[uuid.UUID]string{}, seen: map[string]bool{},
 		page: func(ctx context.Context, after *string) (map[uuid.UUID]string, *string, error) {
-			page, err := store.Customers(ctx, &model.CustomerFilter{UpdatedAt: ever}, order, model.PageArgs{First: ptr(7), After: after})
+			page, err := store.Customers(ctx, &model.CustomerFilter{UpdatedAt: ever}, order, model.PageArgs{First: new(7), After: after})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -83,7 +83,7 @@ func mirrorOfIdentities(t *testing.T, store *repo.Store, conn *pgx.Conn) *mirror
 	return &mirror{
 		name: "identities", copied: map[uuid.UUID]string{}, seen: map[string]bool{},
 		page: func(ctx context.Context, after *string) (map[uuid.UUID]string, *string, error) {
-			page, err := store.CustomerIdentities(ctx, &model.CustomerIdentityFilter{UpdatedAt: ever}, order, model.PageArgs{First: ptr(7), After: after})
+			page, err := store.CustomerIdentities(ctx, &model.CustomerIdentityFilter{UpdatedAt: ever}, order, model.PageArgs{First: new(7), After: after})
 			if err != nil {
 				return nil, nil, err
 			}

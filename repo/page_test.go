@@ -65,7 +65,7 @@ func fill(t *testing.T, url string, customers int) (*repo.Store, []*model.Custom
 
 func everyCustomer(t *testing.T, store *repo.Store) (all []*model.Customer) {
 	t.Helper()
-	args := model.PageArgs{First: ptr(100)}
+	args := model.PageArgs{First: new(100)}
 	for {
 		page, err := store.Customers(t.Context(), nil, nil, args)
 		if err != nil {
@@ -81,7 +81,7 @@ func everyCustomer(t *testing.T, store *repo.Store) (all []*model.Customer) {
 
 func everyIdentity(t *testing.T, store *repo.Store) (all []*model.CustomerIdentity) {
 	t.Helper()
-	args := model.PageArgs{First: ptr(100)}
+	args := model.PageArgs{First: new(100)}
 	for {
 		page, err := store.CustomerIdentities(t.Context(), nil, nil, args)
 		if err != nil {
@@ -282,7 +282,7 @@ func walk(t *testing.T, l list, random *rand.Rand, forward bool) {
 // between asks for a page with both cursors, from either end of what lies between.
 func between(t *testing.T, l list, random *rand.Rand) {
 	t.Helper()
-	_, cursors, _, err := l.page(model.PageArgs{First: ptr(100)})
+	_, cursors, _, err := l.page(model.PageArgs{First: new(100)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,8 +351,8 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 				continue
 			}
 			for field, args := range map[string]model.PageArgs{"after": {After: &own[j]}, "before": {Before: &own[j]}} {
-				var refused *model.Error
-				if _, _, _, err := l.page(args); !errors.As(err, &refused) || refused.Code != model.CodeBadUserInput || refused.Field != field {
+				_, _, _, err := l.page(args)
+				if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeBadUserInput || refused.Field != field {
 					t.Errorf("%s took a cursor of %s: %v", l.name, all[j].name, err)
 				}
 			}
@@ -367,8 +367,8 @@ func TestPageOfManyCustomersIdentities(t *testing.T) {
 	for _, c := range customers {
 		ids = append(ids, c.ID)
 	}
-	for _, platform := range []*string{nil, ptr("Shopify")} {
-		page, err := store.IdentityPage(ids[0], platform, model.PageArgs{First: ptr(2)})
+	for _, platform := range []*string{nil, new("Shopify")} {
+		page, err := store.IdentityPage(ids[0], platform, model.PageArgs{First: new(2)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func TestPlans(t *testing.T) {
 }
 
 // seeded is when customer c of a seeded table was created.
-func seeded(c int) *time.Time { return ptr(time.UnixMilli(seedStart + int64(c)*seedStep).UTC()) }
+func seeded(c int) *time.Time { return new(time.UnixMilli(seedStart + int64(c)*seedStep).UTC()) }
 
 // ranges are of createdAt or updatedAt, over n seeded customers.
 func ranges(n int) map[string]*model.DateTimeRange {
@@ -67,14 +67,14 @@ func ranges(n int) map[string]*model.DateTimeRange {
 		"the newer half": {From: seeded(n / 2)},
 		"the oldest":     {To: seeded(n / 200)},
 		"the newest":     {From: seeded(n - n/200)},
-		"the future":     {From: ptr(seeded(n).Add(1_000_000 * time.Second))},
+		"the future":     {From: new(seeded(n).Add(1_000_000 * time.Second))},
 	}
 }
 
 // pages returns the arguments of a list's first page and of one in its middle, read backwards. (Both directions of an
 // order make that both ends and both ways.)
 func pages(middle *string) map[string]model.PageArgs {
-	return map[string]model.PageArgs{"first": {First: ptr(50)}, "before the half": {Last: ptr(50), Before: middle}}
+	return map[string]model.PageArgs{"first": {First: new(50)}, "before the half": {Last: new(50), Before: middle}}
 }
 
 func externalIDs(n int) (ids []string) {
@@ -87,12 +87,12 @@ func externalIDs(n int) (ids []string) {
 func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	filters := map[string]*model.CustomerFilter{
 		"all":                {},
-		"an email":           {Email: ptr("nobody@example.com")},
-		"a common platform":  {Platform: ptr("woocommerce")},
-		"a rare platform":    {Platform: ptr("rare")},
-		"an absent platform": {Platform: ptr("absent")},
+		"an email":           {Email: new("nobody@example.com")},
+		"a common platform":  {Platform: new("woocommerce")},
+		"a rare platform":    {Platform: new("rare")},
+		"an absent platform": {Platform: new("absent")},
 		"100 external IDs":   {ExternalIDs: externalIDs(n)},
-		"a phone number":     {PhoneNumber: ptr(fmt.Sprintf("+1415%d", 1_000_000+n/2))},
+		"a phone number":     {PhoneNumber: new(fmt.Sprintf("+1415%d", 1_000_000+n/2))},
 		"a common tag":       {Tags: []string{"newsletter"}},
 		"a rarer tag":        {Tags: []string{"tag 8"}},
 		"two tags":           {Tags: []string{"newsletter", "rare"}},
@@ -102,19 +102,19 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 		"a rare status":      {AccountStatus: []model.AccountStatus{model.AccountDeclined}},
 		"an absent status":   {AccountStatus: []model.AccountStatus{model.AccountInvited}},
 		"two statuses":       {AccountStatus: []model.AccountStatus{model.AccountDeclined, model.AccountEnabled}},
-		"a common fragment":  {Search: ptr("Example")},
-		"a common fragment, created in a narrow range": {Search: ptr("Example"), CreatedAt: ranges(n)["a narrow range"]},
-		"a common fragment of a few customers":         {Search: ptr("Example"), ExternalIDs: externalIDs(n)},
-		"a fragment of few":                            {Search: ptr("cust_123")},
-		"a rare fragment":                              {Search: ptr("deadb")},
-		"an absent fragment":                           {Search: ptr("absent")},
-		"an absent fragment outside ASCII":             {Search: ptr("Ж-Ж")},
+		"a common fragment":  {Search: new("Example")},
+		"a common fragment, created in a narrow range": {Search: new("Example"), CreatedAt: ranges(n)["a narrow range"]},
+		"a common fragment of a few customers":         {Search: new("Example"), ExternalIDs: externalIDs(n)},
+		"a fragment of few":                            {Search: new("cust_123")},
+		"a rare fragment":                              {Search: new("deadb")},
+		"an absent fragment":                           {Search: new("absent")},
+		"an absent fragment outside ASCII":             {Search: new("Ж-Ж")},
 		"a rare tag, updated in the newer half":        {Tags: []string{"rare"}, UpdatedAt: ranges(n)["the newer half"]},
 		"a common tag, updated among the newest":       {Tags: []string{"newsletter"}, UpdatedAt: ranges(n)["the newest"]},
-		"a common platform, created in a narrow range": {Platform: ptr("woocommerce"), CreatedAt: ranges(n)["a narrow range"]},
-		"a common platform, created in the newer half": {Platform: ptr("woocommerce"), CreatedAt: ranges(n)["the newer half"]},
-		"a rare platform, created in the newer half":   {Platform: ptr("rare"), CreatedAt: ranges(n)["the newer half"]},
-		"a rare platform, updated in the newer half":   {Platform: ptr("rare"), UpdatedAt: ranges(n)["the newer half"]},
+		"a common platform, created in a narrow range": {Platform: new("woocommerce"), CreatedAt: ranges(n)["a narrow range"]},
+		"a common platform, created in the newer half": {Platform: new("woocommerce"), CreatedAt: ranges(n)["the newer half"]},
+		"a rare platform, created in the newer half":   {Platform: new("rare"), CreatedAt: ranges(n)["the newer half"]},
+		"a rare platform, updated in the newer half":   {Platform: new("rare"), UpdatedAt: ranges(n)["the newer half"]},
 	}
 	for name, r := range ranges(n) {
 		filters["created in "+name] = &model.CustomerFilter{CreatedAt: r}
@@ -124,7 +124,7 @@ func explainCustomers(ctx context.Context, e *explainer, store *repo.Store, n in
 	for field := range customerValues {
 		for _, direction := range []model.OrderDirection{model.Ascending, model.Descending} {
 			by := &model.CustomerOrder{Field: field, Direction: direction}
-			half, err := store.Customers(ctx, middle, by, model.PageArgs{First: ptr(1)})
+			half, err := store.Customers(ctx, middle, by, model.PageArgs{First: new(1)})
 			if err != nil {
 				e.t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func explainSearchOfTheOld(ctx context.Context, e *explainer, store *repo.Store)
 			e.t.Fatal(err)
 		}
 	}
-	oldest, err := store.Customers(ctx, nil, nil, model.PageArgs{Last: ptr(1)})
+	oldest, err := store.Customers(ctx, nil, nil, model.PageArgs{Last: new(1)})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func explainSearchOfTheOld(ctx context.Context, e *explainer, store *repo.Store)
 }
 
 func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n int) {
-	customer, err := store.Customers(ctx, nil, nil, model.PageArgs{First: ptr(1)})
+	customer, err := store.Customers(ctx, nil, nil, model.PageArgs{First: new(1)})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -200,9 +200,9 @@ func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n i
 		"all":                {},
 		"an email":           {Email: customer.Nodes[0].Email},
 		"a customer":         {CustomerID: &customer.Nodes[0].ID},
-		"a common platform":  {Platform: ptr("woocommerce")},
-		"a rare platform":    {Platform: ptr("rare")},
-		"an absent platform": {Platform: ptr("absent")},
+		"a common platform":  {Platform: new("woocommerce")},
+		"a rare platform":    {Platform: new("rare")},
+		"an absent platform": {Platform: new("absent")},
 	}
 	for name, r := range ranges(n) {
 		filters["created in "+name] = &model.CustomerIdentityFilter{CreatedAt: r}
@@ -212,7 +212,7 @@ func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n i
 	for field := range identityValues {
 		for _, direction := range []model.OrderDirection{model.Ascending, model.Descending} {
 			by := &model.CustomerIdentityOrder{Field: field, Direction: direction}
-			half, err := store.CustomerIdentities(ctx, middle, by, model.PageArgs{First: ptr(1)})
+			half, err := store.CustomerIdentities(ctx, middle, by, model.PageArgs{First: new(1)})
 			if err != nil {
 				e.t.Fatal(err)
 			}
@@ -234,7 +234,7 @@ func explainIdentities(ctx context.Context, e *explainer, store *repo.Store, n i
 
 func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	page, err := store.Customers(ctx, &model.CustomerFilter{CreatedAt: &model.DateTimeRange{From: seeded(n / 2)}},
-		&model.CustomerOrder{Field: model.CustomersByEmail, Direction: model.Ascending}, model.PageArgs{First: ptr(50)})
+		&model.CustomerOrder{Field: model.CustomersByEmail, Direction: model.Ascending}, model.PageArgs{First: new(50)})
 	if err != nil {
 		e.t.Fatal(err)
 	}

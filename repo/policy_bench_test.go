@@ -118,7 +118,7 @@ func policyOperations(b *testing.B, url string) []policyOperation {
 		}
 		return r.take()
 	}
-	page, err := store.Customers(b.Context(), nil, nil, model.PageArgs{First: ptr(50)})
+	page, err := store.Customers(b.Context(), nil, nil, model.PageArgs{First: new(50)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func policyOperations(b *testing.B, url string) []policyOperation {
 	}
 	list := func(name string, filter *model.CustomerFilter) policyOperation {
 		return same(name, func(ctx context.Context) error {
-			_, err := store.Customers(ctx, filter, nil, model.PageArgs{First: ptr(50)})
+			_, err := store.Customers(ctx, filter, nil, model.PageArgs{First: new(50)})
 			return err
 		})
 	}
@@ -154,7 +154,7 @@ func policyOperations(b *testing.B, url string) []policyOperation {
 			return []statement{{change[0].sql, args, change[0].anew}}
 		}},
 		list("customers by a tag", &model.CustomerFilter{Tags: []string{"rare"}}),
-		list("search for a few", &model.CustomerFilter{Search: ptr("deadb")}),
+		list("search for a few", &model.CustomerFilter{Search: new("deadb")}),
 	}
 }
 

@@ -97,7 +97,7 @@ func TestRaces(t *testing.T) {
 		{"one known identity with a different first name from each client", 300, func(race int) []upsert {
 			return clients(func(i int) *model.UpsertCustomerIdentityInput {
 				in := input(fmt.Sprint("key-", race/racers), fmt.Sprintf("race%d@example.com", race/racers))
-				in.FirstName = ptr(fmt.Sprint("name ", i))
+				in.FirstName = new(fmt.Sprint("name ", i))
 				return in
 			})
 		}},
@@ -146,7 +146,7 @@ func mix(race int) []upsert {
 			// Half of the keys of a race are those of the race before.
 			in := input(fmt.Sprint("key-", race*4+key), fmt.Sprintf("race%d.%d@example.com", race, random.IntN(5)))
 			if random.IntN(2) == 0 {
-				in.LastName = ptr(fmt.Sprint("name ", random.IntN(2)))
+				in.LastName = new(fmt.Sprint("name ", random.IntN(2)))
 			}
 			calls[i].inputs = append(calls[i].inputs, in)
 		}

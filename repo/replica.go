@@ -74,8 +74,8 @@ func (r *replica) read(ctx context.Context, primary *pool, do func(context.Conte
 	at, end := r.pool.watch(ctx)
 	err := do(at, r.pool)
 	end()
-	var known *model.Error
-	if err == nil || ctx.Err() != nil || errors.As(err, &known) && known.Code == model.CodeResultTooLarge {
+	known, ok := errors.AsType[*model.Error](err)
+	if err == nil || ctx.Err() != nil || ok && known.Code == model.CodeResultTooLarge {
 		return err
 	}
 	r.leave()

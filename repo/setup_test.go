@@ -10,8 +10,6 @@ import (
 	"akin/repo"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // open returns the database at the URL, seen by the tracer and closed after the test.
 func open(t testing.TB, url string, tracer pgx.QueryTracer) *repo.DB {
 	t.Helper()

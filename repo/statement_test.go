@@ -22,7 +22,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 	from := &model.DateTimeRange{From: &i.CreatedAt, To: &i.UpdatedAt}
 	customers := &model.CustomerFilter{
 		IDs: []uuid.UUID{i.CustomerID}, Email: i.Email, Platform: &i.Platform, CreatedAt: from, UpdatedAt: from,
-		ExternalIDs: []string{"C-1"}, PhoneNumber: ptr("+14155552671"), Tags: []string{"a"}, AccountStatus: []model.AccountStatus{model.AccountEnabled},
+		ExternalIDs: []string{"C-1"}, PhoneNumber: new("+14155552671"), Tags: []string{"a"}, AccountStatus: []model.AccountStatus{model.AccountEnabled},
 	}
 	mirrored := &model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}
 	mirroredIdentities := &model.CustomerIdentityOrder{Field: model.IdentitiesByUpdatedAt, Direction: model.Ascending}
@@ -39,7 +39,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 	return map[string]func(context.Context, *repo.Store) error{
 		"Self": func(ctx context.Context, s *repo.Store) error { _, err := s.Self(ctx); return err },
 		"Customer": func(ctx context.Context, s *repo.Store) error {
-			for _, by := range []model.CustomerKey{{ID: &i.CustomerID}, {ExternalID: ptr("C-1")}, {Email: i.Email}, {Identity: key}} {
+			for _, by := range []model.CustomerKey{{ID: &i.CustomerID}, {ExternalID: new("C-1")}, {Email: i.Email}, {Identity: key}} {
 				if _, err := s.Customer(ctx, by); err != nil {
 					return err
 				}
@@ -101,7 +101,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 		"Events":      func(ctx context.Context, s *repo.Store) error { _, err := s.Events(ctx, model.PageArgs{}); return err },
 		"CountEvents": func(ctx context.Context, s *repo.Store) error { _, err := s.CountEvents(ctx); return err },
 		"EventPages": func(ctx context.Context, s *repo.Store) error {
-			for _, of := range []*string{nil, ptr("viewed")} {
+			for _, of := range []*string{nil, new("viewed")} {
 				page, err := s.EventPage(i.CustomerID, of, model.PageArgs{})
 				if err != nil {
 					return err
@@ -128,7 +128,7 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 		},
 		"UpsertCustomerEvent": func(ctx context.Context, s *repo.Store) error {
 			event := *events[0]
-			event.OccurredAt = ptr(time.Now())
+			event.OccurredAt = new(time.Now())
 			_, err := s.UpsertCustomerEvent(ctx, event)
 			return err
 		},
@@ -255,7 +255,7 @@ func TestRoundTrips(t *testing.T) {
 	event := func(eventType string, want model.UpsertOutcome) func() error {
 		return func() error {
 			payload, err := store.UpsertCustomerEvent(ctx, model.UpsertCustomerEventInput{
-				Customer: model.CustomerKey{ExternalID: ptr("C-1")}, Source: "shop", Type: eventType, EventID: "1",
+				Customer: model.CustomerKey{ExternalID: new("C-1")}, Source: "shop", Type: eventType, EventID: "1",
 			})
 			if err == nil && *payload.Outcome != want {
 				t.Errorf("the outcome is %s, not %s", *payload.Outcome, want)
@@ -294,7 +294,7 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		}, 0},
 		{"a page of customers", func() (err error) {
-			page, err = store.Customers(ctx, &model.CustomerFilter{Platform: ptr("shopify")}, nil, model.PageArgs{First: ptr(50)})
+			page, err = store.Customers(ctx, &model.CustomerFilter{Platform: new("shopify")}, nil, model.PageArgs{First: new(50)})
 			return err
 		}, 1},
 		{"the identities of a page of customers", func() error {
@@ -343,7 +343,7 @@ func TestEveryModeOfStatements(t *testing.T) {
 			store, _ := repotest.NewStore(t, open(t, url, nil), "store")
 			all := calls(upsertOne(t, store, input("1", "jane@doe.com")).CustomerIdentity)
 			all["Search"] = func(ctx context.Context, s *repo.Store) error {
-				page, err := s.Customers(ctx, &model.CustomerFilter{Search: ptr("jane")}, nil, model.PageArgs{})
+				page, err := s.Customers(ctx, &model.CustomerFilter{Search: new("jane")}, nil, model.PageArgs{})
 				if err == nil && len(page.Nodes) != 1 {
 					err = fmt.Errorf("the search finds %d customers", len(page.Nodes))
 				}

@@ -58,8 +58,7 @@ func TestWhoAsksForTLSGetsTheRightServer(t *testing.T) {
 				}
 				return
 			}
-			var known *model.Error
-			if !errors.As(err, &known) || known.Code != model.CodeUnavailable || !strings.Contains(known.Cause.Error(), "certificate") {
+			if known, ok := errors.AsType[*model.Error](err); !ok || known.Code != model.CodeUnavailable || !strings.Contains(known.Cause.Error(), "certificate") {
 				t.Errorf("the error is %v", err)
 			}
 		})

@@ -21,8 +21,7 @@ import (
 
 // code returns the code of a model.Error; empty for nil and for any other error.
 func code(err error) model.ErrorCode {
-	var known *model.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*model.Error](err); ok {
 		return known.Code
 	}
 	return ""

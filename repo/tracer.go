@@ -111,12 +111,12 @@ func fingerprint(text string) string {
 
 // outcome is "ok", the SQLSTATE of a refusal, "canceled" or "failed": an error's text may quote values.
 func outcome(err error) string {
-	var pgErr *pgconn.PgError
+	refusal, refused := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.As(err, &pgErr):
-		return pgErr.Code
+	case refused:
+		return refusal.Code
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "canceled"
 	}

@@ -44,10 +44,10 @@ type account struct {
 
 func TestUpsertCustomerIdentity(t *testing.T) {
 	t.Parallel()
-	jane := named("1", "Jane@Doe.com", ptr("Jane"), ptr("Doe"))
+	jane := named("1", "Jane@Doe.com", new("Jane"), new("Doe"))
 	known := account{
-		Platform: "shopify", ID: "1", Email: "Jane@Doe.com", First: ptr("Jane"), Last: ptr("Doe"),
-		CustomerEmail: "Jane@Doe.com", CustomerFirst: ptr("Jane"), CustomerLast: ptr("Doe"),
+		Platform: "shopify", ID: "1", Email: "Jane@Doe.com", First: new("Jane"), Last: new("Doe"),
+		CustomerEmail: "Jane@Doe.com", CustomerFirst: new("Jane"), CustomerLast: new("Doe"),
 	}
 	// with is jane's account after a change.
 	with := func(outcome model.UpsertOutcome, link model.CustomerLink, change func(*account)) account {
@@ -67,8 +67,8 @@ func TestUpsertCustomerIdentity(t *testing.T) {
 		{
 			"an unknown identity with the email of a customer is linked to it and leaves it alone",
 			[]*model.UpsertCustomerIdentityInput{jane},
-			named("2", "Jane@Doe.com", ptr("J."), nil),
-			with("CREATED", "MATCHED_BY_EMAIL", func(a *account) { a.ID, a.First, a.Last = "2", ptr("J."), nil }),
+			named("2", "Jane@Doe.com", new("J."), nil),
+			with("CREATED", "MATCHED_BY_EMAIL", func(a *account) { a.ID, a.First, a.Last = "2", new("J."), nil }),
 		},
 		{
 			"another spelling of the email finds the same customer and is kept as it was sent",
@@ -84,7 +84,7 @@ func TestUpsertCustomerIdentity(t *testing.T) {
 		},
 		{
 			"an ID in another case is another identity",
-			[]*model.UpsertCustomerIdentityInput{named("abc", "Jane@Doe.com", ptr("Jane"), ptr("Doe"))},
+			[]*model.UpsertCustomerIdentityInput{named("abc", "Jane@Doe.com", new("Jane"), new("Doe"))},
 			named("ABC", "Jane@Doe.com", nil, nil),
 			with("CREATED", "MATCHED_BY_EMAIL", func(a *account) { a.ID, a.First, a.Last = "ABC", nil, nil }),
 		},
@@ -103,30 +103,30 @@ func TestUpsertCustomerIdentity(t *testing.T) {
 		{
 			"a new first name alone is taken, and the customer keeps its own",
 			[]*model.UpsertCustomerIdentityInput{jane},
-			named("1", "Jane@Doe.com", ptr("Janet"), nil),
-			with("UPDATED", "KEPT", func(a *account) { a.First = ptr("Janet") }),
+			named("1", "Jane@Doe.com", new("Janet"), nil),
+			with("UPDATED", "KEPT", func(a *account) { a.First = new("Janet") }),
 		},
 		{
 			"an empty name clears it, and the customer keeps its own",
 			[]*model.UpsertCustomerIdentityInput{jane},
-			named("1", "Jane@Doe.com", nil, ptr("")),
+			named("1", "Jane@Doe.com", nil, new("")),
 			with("UPDATED", "KEPT", func(a *account) { a.Last = nil }),
 		},
 		{
 			"an empty name where none is known is nothing new",
-			[]*model.UpsertCustomerIdentityInput{jane, named("1", "Jane@Doe.com", ptr(""), ptr(""))},
-			named("1", "Jane@Doe.com", ptr(""), ptr("")),
+			[]*model.UpsertCustomerIdentityInput{jane, named("1", "Jane@Doe.com", new(""), new(""))},
+			named("1", "Jane@Doe.com", new(""), new("")),
 			with("UNCHANGED", "KEPT", func(a *account) { a.First, a.Last = nil, nil }),
 		},
 		{
 			"a name where none was known is new",
-			[]*model.UpsertCustomerIdentityInput{jane, named("1", "Jane@Doe.com", ptr(""), nil)},
-			named("1", "Jane@Doe.com", ptr("Jane"), nil),
+			[]*model.UpsertCustomerIdentityInput{jane, named("1", "Jane@Doe.com", new(""), nil)},
+			named("1", "Jane@Doe.com", new("Jane"), nil),
 			with("UPDATED", "KEPT", same),
 		},
 		{
 			"empty names of a new customer are none",
-			nil, named("1", "Jane@Doe.com", ptr(""), ptr("")),
+			nil, named("1", "Jane@Doe.com", new(""), new("")),
 			with("CREATED", "CREATED", func(a *account) { a.First, a.Last, a.CustomerFirst, a.CustomerLast = nil, nil, nil, nil }),
 		},
 		{
@@ -143,10 +143,10 @@ func TestUpsertCustomerIdentity(t *testing.T) {
 		},
 		{
 			"a name in another script and of the greatest length is kept to the letter",
-			nil, named("1", "Jane@Doe.com", ptr("🧑‍🚀 \u200fשרה"), ptr(strings.Repeat("𝔇", 255))),
+			nil, named("1", "Jane@Doe.com", new("🧑‍🚀 \u200fשרה"), new(strings.Repeat("𝔇", 255))),
 			with("CREATED", "CREATED", func(a *account) {
-				a.First, a.CustomerFirst = ptr("🧑‍🚀 \u200fשרה"), ptr("🧑‍🚀 \u200fשרה")
-				a.Last, a.CustomerLast = ptr(strings.Repeat("𝔇", 255)), ptr(strings.Repeat("𝔇", 255))
+				a.First, a.CustomerFirst = new("🧑‍🚀 \u200fשרה"), new("🧑‍🚀 \u200fשרה")
+				a.Last, a.CustomerLast = new(strings.Repeat("𝔇", 255)), new(strings.Repeat("𝔇", 255))
 			}),
 		},
 	}
@@ -205,13 +205,13 @@ func TestUnchangedUpsertWritesNothing(t *testing.T) {
 	url := repotest.URL(t)
 	store, _ := repotest.NewStore(t, open(t, url, nil), "store")
 	conn := connect(t, url)
-	before := upsertOne(t, store, named("1", "jane@doe.com", ptr("Jane"), nil)).CustomerIdentity
+	before := upsertOne(t, store, named("1", "jane@doe.com", new("Jane"), nil)).CustomerIdentity
 	// Where each row lies, who wrote it and who locked it.
 	const versions = `SELECT string_agg(concat_ws(' ', ctid, xmin, xmax), ',' ORDER BY ctid)
 		FROM (SELECT ctid, xmin, xmax FROM customers UNION ALL SELECT ctid, xmin, xmax FROM customer_identities) AS rows`
 	written := one[string](t, conn, versions)
 
-	same := named("1", "jane@doe.com", ptr("Jane"), ptr(""))
+	same := named("1", "jane@doe.com", new("Jane"), new(""))
 	for _, payload := range []*model.UpsertCustomerIdentityPayload{
 		upsertOne(t, store, same),
 		upsertBatch(t, store, model.KeepValid, same).Results[0],
@@ -257,7 +257,7 @@ func TestUpsertReportsEveryFaultAndWritesNothing(t *testing.T) {
 	url := repotest.URL(t)
 	store, _ := repotest.NewStore(t, open(t, url, nil), "store")
 	payload, err := store.UpsertCustomerIdentity(t.Context(), model.UpsertCustomerIdentityInput{
-		Platform: "shop!", PlatformCustomerID: " ", Email: "jane", FirstName: ptr("a\x00b"), LastName: ptr(strings.Repeat("x", 256)),
+		Platform: "shop!", PlatformCustomerID: " ", Email: "jane", FirstName: new("a\x00b"), LastName: new(strings.Repeat("x", 256)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -111,8 +111,7 @@ func (p *pool) alive(within time.Duration) error {
 		ctx, cancel := context.WithTimeout(context.Background(), max(questionTime, p.wait))
 		defer cancel()
 		err := p.pulse.Ping(ctx)
-		var refusal *pgconn.PgError
-		if errors.As(err, &refusal) {
+		if _, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return nil, nil
 		}
 		return nil, err

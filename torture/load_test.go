@@ -108,8 +108,7 @@ func (l *load) act(server *akin, client int) error {
 	default:
 		err = l.page(server)
 	}
-	var wrong *wrongAnswerError
-	if errors.As(err, &wrong) || errors.Is(err, context.DeadlineExceeded) {
+	if _, wrong := errors.AsType[*wrongAnswerError](err); wrong || errors.Is(err, context.DeadlineExceeded) {
 		l.fault(err.Error())
 	}
 	return err

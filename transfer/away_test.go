@@ -89,8 +89,7 @@ func TestImportGivesUpOnADatabaseThatStaysAway(t *testing.T) {
 		Kind: transfer.Identities, File: "-", Stdin: &shutting{strings.NewReader(text), len(text) / 2, proxy}, Patience: 50 * time.Millisecond,
 		Failed: filepath.Join(t.TempDir(), "failed.csv"), Concurrency: 2,
 	})
-	var known *model.Error
-	if !errors.As(err, &known) || known.Code != model.CodeUnavailable || !strings.Contains(err.Error(), "import the file again") {
+	if known, ok := errors.AsType[*model.Error](err); !ok || known.Code != model.CodeUnavailable || !strings.Contains(err.Error(), "import the file again") {
 		t.Errorf("the error is %v", err)
 	}
 	proxy.Open(t)

@@ -137,8 +137,7 @@ func (c *csvRows) parse(text []byte) (cells []string, reason string) {
 		return cells, ""
 	}
 	c.parser = nil // it may hold the rest of the record
-	var parseErr *csv.ParseError
-	if errors.As(err, &parseErr) {
+	if parseErr, ok := errors.AsType[*csv.ParseError](err); ok {
 		err = parseErr.Err // without the place, which is in the record, not in the file
 	}
 	return nil, err.Error()

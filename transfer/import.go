@@ -379,8 +379,7 @@ func (im *importer) try(ctx context.Context, rows []row) (answers []*model.Upser
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 		defer cancel()
 		answers, err = im.kind.write(ctx, im.store, inputs)
-		var known *model.Error
-		if errors.As(err, &known) && known.Code == model.CodeUnavailable {
+		if known, ok := errors.AsType[*model.Error](err); ok && known.Code == model.CodeUnavailable {
 			if !waiting {
 				im.progress.say("the database cannot be reached; waiting for it")
 			}

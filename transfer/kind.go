@@ -168,8 +168,7 @@ func (k *kind) add(v values, name string, value any) error {
 func object(text []byte) (map[string]json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil || members == nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, fmt.Errorf("JSON: %w", err)
 		}
 		return nil, errors.New("a JSON object")

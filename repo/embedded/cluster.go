@@ -328,7 +328,7 @@ func (c *cluster) run(ctx context.Context, inherit *os.File, program string, arg
 	if err == nil {
 		return nil
 	}
-	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) && errors.Is(err, fs.ErrPermission) {
+	if _, ran := errors.AsType[*exec.ExitError](err); !ran && errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("the user %s, as which PostgreSQL runs, may not enter %s or not run %s: "+
 			"choose another data directory with AKIN_DATA_DIR: %w", c.owner.name, c.dir, cmd.Path, err)
 	}

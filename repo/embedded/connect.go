@@ -67,14 +67,14 @@ func (c *cluster) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 // temporary says that a PostgreSQL is there and will talk later: it starts,
 // recovers or shuts down (class 57 of its error codes), or has no room (53).
 func temporary(err error) bool {
-	refusal := (*pgconn.PgError)(nil)
-	return errors.As(err, &refusal) && (strings.HasPrefix(refusal.Code, "57") || strings.HasPrefix(refusal.Code, "53"))
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(refusal.Code, "57") || strings.HasPrefix(refusal.Code, "53"))
 }
 
 // final says that a PostgreSQL answered, and that asking again is no use.
 func final(err error) bool {
-	refusal := (*pgconn.PgError)(nil)
-	return errors.Is(err, errOtherCluster) || errors.As(err, &refusal) && !temporary(err)
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	return errors.Is(err, errOtherCluster) || answered && !temporary(err)
 }
 
 // listening says whether anybody does at the socket; its file may be stale.
