@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -73,12 +74,7 @@ func (t *tokenCreateCommand) Run(ctx context.Context, c *cli) error {
 }
 
 // orNow returns the name, or the time where there is none.
-func orNow(name string) string {
-	if name == "" {
-		return time.Now().UTC().Format(time.RFC3339Nano)
-	}
-	return name
-}
+func orNow(name string) string { return cmp.Or(name, time.Now().UTC().Format(time.RFC3339Nano)) }
 
 type tokenRotateCommand struct {
 	Old     string   `arg:"" help:"The name of the token to replace."`

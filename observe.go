@@ -47,10 +47,7 @@ func (s *serveCommand) serveMetrics(ctx context.Context, c *cli, db *database) (
 	db.Register(metrics)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
-	}
+	server := newServer(mux, c.log)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -274,24 +274,29 @@ func greet(out io.Writer, listening net.Addr, token string, withPlayground bool)
 	fmt.Fprintln(out, b.String())
 }
 
-// serve answers requests until ctx is done.
-func serve(ctx context.Context, listener net.Listener, config graph.Config) error {
-	handler := graph.NewHandler(config)
-	var stopping atomic.Bool
-	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if stopping.Load() {
-				w.Header().Set("Connection", "close")
-			}
-			handler.ServeHTTP(w, r)
-		}),
+// newServer returns a server whose connections are bounded, and that logs what goes wrong with them.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+}
+
+// serve answers requests until ctx is done.
+func serve(ctx context.Context, listener net.Listener, config graph.Config) error {
+	handler := graph.NewHandler(config)
+	var stopping atomic.Bool
+	server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	}), config.Log)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

@@ -90,17 +90,17 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 		refused.header, refused.value = "Accept-Encoding", "identity" // RFC 9110, section 12.5.3
 		return nil, refused
 	}
-	tooLarge := func() error {
+	refuseLarge := func() error {
 		return refuseAs(model.CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
 	}
 	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+		return nil, refuseLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_, tooLong := errors.AsType[*http.MaxBytesError](err)
+	_, isLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case tooLong:
-		return nil, tooLarge()
+	case isLarge:
+		return nil, refuseLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuseAs(model.CodeBodyTimedOut, http.StatusRequestTimeout, "the body took too long to arrive")
 	case err != nil:

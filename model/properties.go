@@ -71,7 +71,8 @@ func (p Properties) check(nulls bool) *fault {
 		return &fault{UserErrorInvalid, "must be a JSON object"}
 	}
 	if len(p)-escapeLength*bytes.Count(p, []byte(`\u`)) > MaxPropertiesSize { // else PostgreSQL will tell
-		return tooLarge(len(p))
+		const rule = "must have at most %d bytes of JSON as PostgreSQL writes it; they have %d as sent"
+		return &fault{UserErrorTooLong, fmt.Sprintf(rule, MaxPropertiesSize, len(p))}
 	}
 	n := 0
 	for ; decoder.More(); n++ { // those too whose key comes again, since PostgreSQL reads them all
@@ -125,9 +126,4 @@ func checkNumber(number string) *fault {
 		return &fault{UserErrorInvalid, "must be a number that an IEEE 754 double can hold"}
 	}
 	return nil
-}
-
-func tooLarge(size int) *fault {
-	const rule = "must have at most %d bytes of JSON as PostgreSQL writes it; they have %d as sent"
-	return &fault{UserErrorTooLong, fmt.Sprintf(rule, MaxPropertiesSize, size)}
 }

@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,22 +81,17 @@ type UpsertCustomerIdentityInput struct {
 //
 // In the identity, a nil name is one to keep and an empty name one to clear.
 func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, []*UserError) {
-	var faults []*UserError
-	add := func(field string, f *fault) {
-		if f != nil {
-			faults = append(faults, &UserError{Code: f.code, Message: field + " " + f.rule, Field: append(slices.Clone(path), field)})
-		}
-	}
+	c := checker{path: path}
 	platform, f := normalizePlatform(in.Platform)
-	add("platform", f)
-	add("platformCustomerId", checkRequired(in.PlatformCustomerID, MaxPlatformCustomerID))
+	c.fault(f, "platform")
+	c.fault(checkRequired(in.PlatformCustomerID, MaxPlatformCustomerID), "platformCustomerId")
 	email, f := normalizeEmail(in.Email)
-	add("email", f)
-	add("firstName", checkName(in.FirstName))
-	add("lastName", checkName(in.LastName))
-	add("id", in.Origin.check())
-	if faults != nil {
-		return nil, faults
+	c.fault(f, "email")
+	c.fault(checkName(in.FirstName), "firstName")
+	c.fault(checkName(in.LastName), "lastName")
+	c.fault(in.Origin.check(), "id")
+	if c.faults != nil {
+		return nil, c.faults
 	}
 	return &CustomerIdentity{
 		Platform: platform, PlatformCustomerID: &in.PlatformCustomerID,

@@ -187,6 +187,16 @@ func refuseTakenIDs[W any, P model.UpsertPayload](
 	}), nil
 }
 
+// unanswered returns those of the requests that are not marked as answered, with errLostRace where there are any.
+func unanswered[W any, P model.UpsertPayload](requests []*request[W, P], answered []bool) (left []*request[W, P], err error) {
+	for i, r := range requests {
+		if !answered[i] {
+			left, err = append(left, r), errLostRace
+		}
+	}
+	return left, err
+}
+
 // errFaulty undoes a batch that is to be written whole or not at all.
 var errFaulty = errors.New("an input of the batch has errors")
 

@@ -133,11 +133,11 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 		sources, types, eventIDs, properties        = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		occurred, times                             = make([]*time.Time, n), make([]time.Time, n)
-		byKey                                       = make(map[model.EventKey]*eventRequest, n)
+		byKey, answered                             = make(map[model.EventKey]int, n), make([]bool, n)
 	)
 	for i, r := range requests {
 		w := r.wanted
-		byKey[w.Key()] = r
+		byKey[w.Key()] = i
 		ids[i], externalIDs[i], emails[i] = cmp.Or(w.Origin.CustomerID, w.Customer.ID), w.Customer.ExternalID, w.Customer.Email
 		if w.Customer.Identity != nil {
 			platforms[i], platformIDs[i] = &w.Customer.Identity.Platform, &w.Customer.Identity.PlatformCustomerID
@@ -153,16 +153,11 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		return requests, err
 	}
 	for _, row := range rows {
-		key := model.EventKey{Source: row.Source, EventID: row.EventID}
-		row.answer(byKey[key])
-		delete(byKey, key)
+		i := byKey[model.EventKey{Source: row.Source, EventID: row.EventID}]
+		row.answer(requests[i])
+		answered[i] = true
 	}
-	if len(byKey) == 0 {
-		return nil, nil
-	}
-	return slices.DeleteFunc(slices.Clone(requests), func(r *eventRequest) bool {
-		return byKey[r.wanted.Key()] == nil
-	}), errLostRace
+	return unanswered(requests, answered)
 }
 
 // answer fills in the payload of the request; a row without an ID is for an input that has a fault.
@@ -196,13 +191,11 @@ func (s *Store) EventPage(customerID uuid.UUID, eventType *string, args model.Pa
 		}
 		page.Type = *eventType
 	}
-	page.Page, err = args.Page(s.eventScope(customerID))
+	page.Page, err = s.pageOf(customerID, eventsOf, args)
 	return page, err
 }
 
-func (s *Store) eventScope(customerID uuid.UUID) string {
-	return fmt.Sprintf("%s customer %s events", s.id, customerID)
-}
+const eventsOf = "events"
 
 // EventPages returns this page of the events of each of these customers, who must differ, newest event first.
 func (s *Store) EventPages(
@@ -217,7 +210,9 @@ func (s *Store) EventPages(
 	if err := eventOrder.page(each, &p, model.Descending, page.Page); err != nil {
 		return nil, err
 	}
-	cursor := func(e *model.CustomerEvent) string { return eventOrder.place(e).Encode(s.eventScope(e.CustomerID)) }
+	cursor := func(e *model.CustomerEvent) string {
+		return eventOrder.place(e).Encode(s.scopeOf(e.CustomerID, eventsOf))
+	}
 	return pagesOf(ctx, s, each, p, customers, func(e *model.CustomerEvent) uuid.UUID { return e.CustomerID },
 		func(events []*model.CustomerEvent) *model.CustomerEventConnection {
 			connection := model.NewConnection(page.Page, events, cursor)

@@ -102,17 +102,11 @@ func (s *Store) IdentityPage(customerID uuid.UUID, platform *string, args model.
 	if platform != nil {
 		page.Platform = *platform
 	}
-	scope := ""
-	if args.After != nil || args.Before != nil {
-		scope = s.identityScope(customerID)
-	}
-	page.Page, err = args.Page(scope)
+	page.Page, err = s.pageOf(customerID, identitiesOf, args)
 	return page, err
 }
 
-func (s *Store) identityScope(customerID uuid.UUID) string {
-	return s.id.String() + " customer " + customerID.String() + " identities"
-}
+const identitiesOf = "identities"
 
 // IdentityPages returns this page of the identities of each of these customers, who must differ, oldest identity first.
 func (s *Store) IdentityPages(
@@ -125,7 +119,7 @@ func (s *Store) IdentityPages(
 		return nil, err
 	}
 	cursor := func(i *model.CustomerIdentity) string {
-		return model.Cursor{ID: i.ID}.Encode(s.identityScope(i.CustomerID))
+		return model.Cursor{ID: i.ID}.Encode(s.scopeOf(i.CustomerID, identitiesOf))
 	}
 	return pagesOf(ctx, s, each, p, customers, func(i *model.CustomerIdentity) uuid.UUID { return i.CustomerID },
 		func(identities []*model.CustomerIdentity) *model.CustomerIdentityConnection {

@@ -48,10 +48,8 @@ func byText[T any](column string, id func(*T) uuid.UUID, value func(*T) string) 
 // page narrows a query to a page of this order, and one row more to tell whether there is more. The rows come in the
 // page's direction. It returns BAD_USER_INPUT for a cursor that no row can have.
 func (o order[T]) page(query *bun.SelectQuery, p *params, direction model.OrderDirection, page model.Page) error {
-	next, previous, sort := ">", "<", "ASC"
-	if direction == model.Descending {
-		next, previous = previous, next
-	}
+	next, previous := relations(direction)
+	sort := "ASC"
 	if (direction == model.Descending) != page.Backward {
 		sort = "DESC"
 	}
@@ -66,6 +64,14 @@ func (o order[T]) page(query *bun.SelectQuery, p *params, direction model.OrderD
 	}
 	query.OrderExpr("?TableAlias.id " + sort).Limit(int64(page.Size) + 1)
 	return nil
+}
+
+// relations returns how what comes next, and what came before, stands to a row.
+func relations(direction model.OrderDirection) (next, previous string) {
+	if direction == model.Descending {
+		return "<", ">"
+	}
+	return ">", "<"
 }
 
 func (o order[T]) bound(query *bun.SelectQuery, p *params, relation, argument string, place model.Cursor) error {
@@ -88,10 +94,7 @@ func (o order[T]) within(query *bun.SelectQuery, p *params, column string, direc
 	if o.column != "" {
 		return
 	}
-	next, previous := ">", "<"
-	if direction == model.Descending {
-		next, previous = previous, next
-	}
+	next, previous := relations(direction)
 	if page.After != (model.Cursor{}) {
 		query.Where(column+" "+next+" ?", p.add(page.After.ID))
 	}
@@ -177,6 +180,19 @@ func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID
 		byID[id(row)] = row
 	}
 	return byID, nil
+}
+
+// pageOf checks the arguments of a page of a customer's list of this name. What the page's cursors belong to is told only
+// where there are any: the same page is asked for of each customer of another one.
+func (s *Store) pageOf(customerID uuid.UUID, list string, args model.PageArgs) (model.Page, error) {
+	if args.After == nil && args.Before == nil {
+		return args.Page("")
+	}
+	return args.Page(s.scopeOf(customerID, list))
+}
+
+func (s *Store) scopeOf(customerID uuid.UUID, list string) string {
+	return s.id.String() + " customer " + customerID.String() + " " + list
 }
 
 // pagesOf returns a page for each of these customers, who must differ, made by connect of the rows that a query gives for the

@@ -41,11 +41,5 @@ func (db *DB) FindStore(ctx context.Context, name string) (*model.Store, error) 
 
 // Self returns the store itself.
 func (s *Store) Self(ctx context.Context) (*model.Store, error) {
-	var stores []*model.Store
-	var p params
-	query := s.db.NewSelect().Model(&stores).Where("s.id = ?", p.add(s.id))
-	if err := s.scan(ctx, query, p, &stores); err != nil || len(stores) == 0 {
-		return nil, err
-	}
-	return stores[0], nil
+	return first[model.Store](ctx, s, `SELECT id, name, created_at FROM stores AS s WHERE s.id = $1`)
 }

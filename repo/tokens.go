@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/big"
 	"strings"
 	"time"
@@ -164,7 +165,7 @@ func (db *DB) lookUp(ctx context.Context, hash tokenHash) <-chan singleflight.Re
 	return db.lookUps.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.pool.wait+lookUpTimeout)
 		defer cancel()
-		ctx, end := db.pool.watch(context.WithValue(ctx, watchedKey{}, &watched{}))
+		ctx, end := db.Watch(ctx, math.MaxInt)
 		defer end()
 		known := cachedToken{asked: time.Now()}
 		var found []*Token

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -232,11 +231,11 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		ids, customerIDs                        = make([][16]byte, n), make([][16]byte, n)
 		givenCustomers                          = make([]*uuid.UUID, n)
 		times, customerTimes                    = make([]time.Time, n), make([]time.Time, n)
-		byKey                                   = make(map[model.PlatformIdentityKey]*identityRequest, n)
+		byKey, answered                         = make(map[model.PlatformIdentityKey]int, n), make([]bool, n)
 	)
 	for i, r := range requests {
 		w := r.wanted
-		byKey[w.Key()] = r
+		byKey[w.Key()] = i
 		platforms[i], theirIDs[i], emails[i], normalized[i] = w.Platform, *w.PlatformCustomerID, *w.Email, *w.EmailNormalized
 		firstNames[i], lastNames[i] = w.FirstName, w.LastName
 		ids[i], times[i] = w.ID, w.CreatedAt
@@ -251,14 +250,9 @@ func (s *Store) upsertIdentities(ctx context.Context, q querier, requests []*ide
 		return requests, err
 	}
 	for _, row := range rows {
-		r := byKey[row.Key()]
-		row.answer(r.answer, r.wanted.newCustomer.ID)
-		delete(byKey, row.Key())
+		i := byKey[row.Key()]
+		row.answer(requests[i].answer, requests[i].wanted.newCustomer.ID)
+		answered[i] = true
 	}
-	if len(byKey) == 0 {
-		return nil, nil
-	}
-	return slices.DeleteFunc(slices.Clone(requests), func(r *identityRequest) bool {
-		return byKey[r.wanted.Key()] == nil
-	}), errLostRace
+	return unanswered(requests, answered)
 }

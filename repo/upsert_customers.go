@@ -155,7 +155,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)
 		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 		versions                                    = make([]*int, n)
-		times                                       = make([]time.Time, n)
+		times, answered                             = make([]time.Time, n), make([]bool, n)
 	)
 	for i, r := range requests {
 		w := r.wanted
@@ -178,16 +178,11 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 	if err != nil {
 		return requests, err
 	}
-	unanswered := slices.Clone(requests)
 	for _, row := range rows {
 		row.answer(requests[row.Position-1])
-		unanswered[row.Position-1] = nil
+		answered[row.Position-1] = true
 	}
-	unanswered = slices.DeleteFunc(unanswered, func(r *customerRequest) bool { return r == nil })
-	if len(unanswered) > 0 {
-		return unanswered, errLostRace
-	}
-	return nil, nil
+	return unanswered(requests, answered)
 }
 
 func asJSON(columns map[string]any) (string, error) {
