@@ -238,7 +238,7 @@ func TestWrongUse(t *testing.T) {
 		{"a lifetime that is none", []string{"token", "create", "--store", "x", "--expires", "soon"}, 2, `"soon" is not a lifetime`},
 		{"a scope that is none", []string{"token", "create", "--store", "x", "--scope", "all"}, 2, "--scope must be one of"},
 		{"a URL that is none", []string{"--database-url", "nonsense", "migrate"}, 1, "database"},
-		{"a limit that cannot be", []string{"--max-batch", "251"}, 2, "the limit Batch must be 1 to 250"},
+		{"a limit that cannot be", []string{"--max-batch", "251"}, 2, "--max-batch must be 1 to 250"},
 		{"a bucket smaller than the dearest operation", []string{"--rate-restore", "1", "--rate-capacity", "5"}, 2, "a bucket must hold 25000"},
 		{"a timeout longer than a shutdown waits", []string{"--timeout", "31s"}, 2, "--timeout must be 1ms to 30s"},
 		{"batches without a limit", []string{"import", "--concurrency=-1", "x.csv"}, 2, "--concurrency must be 1 or more; it is -1"},

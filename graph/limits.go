@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
@@ -47,17 +48,18 @@ var DefaultLimits = Limits{
 	Concurrent: 100,
 }
 
-// Verify returns an error that names each limit that cannot be.
+// Verify returns an error that names the flag of each limit that cannot be.
 func (l Limits) Verify() error {
 	var errs []error
 	value := reflect.ValueOf(l)
 	for i := range value.NumField() {
 		if n := value.Field(i).Int(); n < 0 || n > math.MaxInt32 {
-			errs = append(errs, fmt.Errorf("the limit %s must be 1 to %d; it is %d", value.Type().Field(i).Name, math.MaxInt32, n))
+			flag := strings.ReplaceAll(strings.ToLower(value.Type().Field(i).Tag.Get("env")), "_", "-")
+			errs = append(errs, fmt.Errorf("--max-%s must be 1 to %d, or 0 for its default; it is %d", flag, math.MaxInt32, n))
 		}
 	}
 	if l.Batch > model.MaxBatch {
-		errs = append(errs, fmt.Errorf("the limit Batch must be 1 to %d; it is %d", model.MaxBatch, l.Batch))
+		errs = append(errs, fmt.Errorf("--max-batch must be 1 to %d, or 0 for its default; it is %d", model.MaxBatch, l.Batch))
 	}
 	return errors.Join(errs...)
 }
@@ -309,7 +311,7 @@ func (l *limits) MutateOperationContext(ctx context.Context, operation *graphql.
 	case w.introspects && l.noIntrospection:
 		return beyond(errcode.ValidationFailed, "introspection is turned off")
 	case total.fields > l.RootFields:
-		return beyond(model.CodeTooManyFields, "the operation has %d fields at its root; at most %d are allowed",
+		return beyond(model.CodeTooManyRootFields, "the operation has %d fields at its root; at most %d are allowed",
 			total.fields, l.RootFields)
 	case total.depth > l.Depth:
 		return beyond(model.CodeTooDeep, "the operation is %d fields deep; at most %d are allowed", total.depth, l.Depth)

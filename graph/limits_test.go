@@ -320,7 +320,7 @@ func TestAnAnswerIsNotMadeOfMoreThanItMayBe(t *testing.T) {
 func TestLimitsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]graph.Limits{
-		"Depth must be 1 to": {Depth: -1}, "Body must be 1 to": {Body: 1 << 40}, "Batch must be 1 to 250": {Batch: 251},
+		"--max-depth must be 1 to": {Depth: -1}, "--max-root-fields must be 1 to": {RootFields: 1 << 40}, "--max-batch must be 1 to 250": {Batch: 251},
 	} {
 		if err := limits.Verify(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%+v: %v", limits, err)

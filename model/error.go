@@ -20,7 +20,7 @@ const (
 	CodeBodyTimedOut      ErrorCode = "BODY_TIMED_OUT" // it did not arrive in time
 	CodeTooManyTokens     ErrorCode = "TOO_MANY_TOKENS"
 	CodeTooManyDirectives ErrorCode = "TOO_MANY_DIRECTIVES"
-	CodeTooManyFields     ErrorCode = "TOO_MANY_ROOT_FIELDS"
+	CodeTooManyRootFields ErrorCode = "TOO_MANY_ROOT_FIELDS"
 	CodeTooManyAliases    ErrorCode = "TOO_MANY_ALIASES"
 	CodeTooDeep           ErrorCode = "QUERY_TOO_DEEP"
 	CodeTooComplex        ErrorCode = "QUERY_TOO_COMPLEX"

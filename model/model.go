@@ -1,4 +1,4 @@
-// Package model holds the words of Akin: stores, customers and their identities, what an upsert asks for and answers,
+// Package model holds the words of Akin: stores, customers, their identities and events, what an upsert asks for and answers,
 // pages and cursors, and the errors that a caller sees. A type here is at once the row that package repo keeps and the
 // object that GraphQL shows; a second type exists only where the two differ.
 package model

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxIDs is the most IDs that one argument takes.
-const MaxIDs = 100
+// MaxListed is the most values that a list among the arguments takes.
+const MaxListed = 100
 
 // The length of a fragment to search for, in code points. The index is of three characters in a row.
 const (
@@ -138,7 +138,7 @@ type IdentityPage struct {
 	Page     Page
 }
 
-// Check returns the filter with its email and platform in normalised form, and an empty one for nil. It returns
+// Check returns the filter with every text in the form in which it is compared, and an empty one for nil. It returns
 // BAD_USER_INPUT for a condition that breaks its rule.
 func (f *CustomerFilter) Check() (*CustomerFilter, error) {
 	if f == nil {
@@ -227,10 +227,14 @@ func (k *PlatformIdentityKey) check(field string) (*PlatformIdentityKey, error) 
 	return &PlatformIdentityKey{platform, k.PlatformCustomerID}, nil
 }
 
-// CheckIDs returns BAD_USER_INPUT for more than MaxIDs.
+// CheckIDs returns BAD_USER_INPUT for more than MaxListed.
 func CheckIDs(field string, ids []uuid.UUID) error {
-	if len(ids) > MaxIDs {
-		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(ids)))
+	return checkLength(field, len(ids))
+}
+
+func checkLength(field string, n int) error {
+	if n > MaxListed {
+		return BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxListed, n))
 	}
 	return nil
 }
@@ -253,8 +257,8 @@ func normalizeSearch(text string) (string, *fault) {
 }
 
 func checkList(field string, values []string, normalize func(string) (string, *fault)) ([]string, error) {
-	if len(values) > MaxIDs {
-		return nil, BadInput(field, fmt.Sprintf("must be at most %d; there are %d", MaxIDs, len(values)))
+	if err := checkLength(field, len(values)); err != nil {
+		return nil, err
 	}
 	checked := slices.Clone(values)
 	for i, value := range values {

@@ -107,14 +107,14 @@ func writeBatch[I, W any, P model.UpsertPayload](
 	}
 	err := withRetries(ctx, func(ctx context.Context) (err error) {
 		if policy == model.RejectAll {
-			return s.writer(ctx).transaction(ctx, func(tx pgx.Tx) error {
+			return s.usePrimary(ctx).transaction(ctx, func(tx pgx.Tx) error {
 				if _, err := k.write(ctx, tx, pending); err != nil {
 					return err
 				}
 				return faulty(batch.Results)
 			})
 		}
-		pending, err = k.write(ctx, s.writer(ctx), pending)
+		pending, err = k.write(ctx, s.usePrimary(ctx), pending)
 		return err
 	})
 	if errors.Is(err, errFaulty) {
@@ -234,7 +234,7 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 	}
 	requests := []*request[W, P]{{wanted: wanted, path: []string{"input"}, answer: payload}}
 	err := withRetries(ctx, func(ctx context.Context) error {
-		_, err := k.write(ctx, s.writer(ctx), requests)
+		_, err := k.write(ctx, s.usePrimary(ctx), requests)
 		return err
 	})
 	if err == nil {

@@ -165,7 +165,7 @@ func (s *Store) CustomersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 }
 
 // Nodes returns the objects with these IDs in their order, nil for each that the store does not have. It returns
-// BAD_USER_INPUT for more than model.MaxIDs.
+// BAD_USER_INPUT for more than model.MaxListed.
 func (s *Store) Nodes(ctx context.Context, ids []uuid.UUID) ([]model.Node, error) {
 	if err := model.CheckIDs("ids", ids); err != nil {
 		return nil, err

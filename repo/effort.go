@@ -21,12 +21,12 @@ type Work struct {
 	RoundTrips int // statements sent, BEGIN and COMMIT among them; not what pgx sends to prepare one
 	Rows       int // read and written, as PostgreSQL's command tags tell
 	Retries    int // of statements and transactions that lost a race
-	Upserts    map[Upsert]int
+	Upserts    map[UpsertLabels]int
 }
 
-// Upsert is a kind of upsert, "identity", "customer" or "event", and what came of it: a model.UpsertOutcome or, for an
+// UpsertLabels are a kind of upsert, "identity", "customer" or "event", and what came of it: a model.UpsertOutcome or, for an
 // input that its sender has to mend, the code of its first model.UserError.
-type Upsert struct{ Kind, Outcome string }
+type UpsertLabels struct{ Kind, Outcome string }
 
 type effortKey struct{}
 
@@ -61,10 +61,10 @@ func spend(ctx context.Context, change func(*Work)) {
 func countUpserts[P model.UpsertPayload](ctx context.Context, payloads ...P) {
 	spend(ctx, func(w *Work) {
 		if w.Upserts == nil {
-			w.Upserts = map[Upsert]int{}
+			w.Upserts = map[UpsertLabels]int{}
 		}
 		for _, payload := range payloads {
-			counted := Upsert{Kind: "identity"}
+			counted := UpsertLabels{Kind: "identity"}
 			switch any(payload).(type) {
 			case *model.UpsertCustomerPayload:
 				counted.Kind = "customer"

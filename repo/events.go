@@ -15,9 +15,9 @@ import (
 
 const eventColumns = `store_id, id, customer_id, source, type, event_id, occurred_at, properties, created_at, updated_at`
 
-// upsertEvents records a set of events with different keys, or replaces those that are known. It is right under races
-// as upsertMany is: a plain INSERT, and updates that look again at the row they change. $1 is the store.
-var upsertEvents = overInput(`by_id uuid, by_external_id text, by_email text, by_platform text, by_their_id text, of_source text,
+// upsertEventsSQL records a set of events with different keys, or replaces those that are known. It is right under races
+// as upsertIdentitiesSQL is: a plain INSERT, and updates that look again at the row they change. $1 is the store.
+var upsertEventsSQL = overInput(`by_id uuid, by_external_id text, by_email text, by_platform text, by_their_id text, of_source text,
     new_type text, of_event text, new_occurred timestamptz, new_properties jsonb, new_id uuid,
     new_time timestamptz`, `
 who AS MATERIALIZED (
@@ -146,7 +146,7 @@ func (s *Store) upsertEvents(ctx context.Context, q querier, requests []*eventRe
 		occurred[i], newIDs[i], times[i] = w.OccurredAt, w.id, w.time
 	}
 	var rows []*upsertedEvent
-	err = s.write(ctx, q, upsertEvents, []any{
+	err = s.write(ctx, q, upsertEventsSQL, []any{
 		ids, externalIDs, emails, platforms, platformIDs, sources, types, eventIDs, occurred, properties, newIDs, times,
 	}, &rows)
 	if err != nil {

@@ -361,7 +361,7 @@ func TestNodes(t *testing.T) {
 	if diff := cmp.Diff(slices.Repeat([]string{"<nil>"}, 6), kinds(other)); diff != "" {
 		t.Errorf("from another store (-want +got)\n%s", diff)
 	}
-	_, err := store.Nodes(t.Context(), make([]uuid.UUID, model.MaxIDs+1))
+	_, err := store.Nodes(t.Context(), make([]uuid.UUID, model.MaxListed+1))
 	if refused, ok := errors.AsType[*model.Error](err); !ok || refused.Code != model.CodeBadUserInput {
 		t.Errorf("too many IDs: %v", err)
 	}

@@ -150,8 +150,8 @@ func (w *watched) atReplica(ctx context.Context, r *replica) bool {
 	return !w.atPrimary.Load()
 }
 
-// writer returns where a request writes, and has it read there from now on.
-func (s *Store) writer(ctx context.Context) *pool {
+// usePrimary has a request read from the primary from now on, to which it is about to write, and returns it.
+func (s *Store) usePrimary(ctx context.Context) *pool {
 	if w := watchedBy(ctx); w != nil {
 		w.atPrimary.Store(true)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// querier is a *pgxpool.Pool or a pgx.Tx.
+// querier is a *pool or a pgx.Tx, or one of these metered.
 type querier interface {
 	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
 }

@@ -89,8 +89,8 @@ func rare(fragment string, counts []int, of int) string {
 }
 
 // find selects the IDs of the customers that have the fragment themselves or in an identity, some of them repeatedly. The
-// store is asked for in a way in which no index answers, for it is asked of few rows: those that the index of the search
-// has found.
+// condition on the store is worded so that no index can answer it: it is to be checked on the few rows that the index of the
+// search has found.
 func (s *Store) find(p *params, n needle) *bun.SelectQuery {
 	p.planAnew = true
 	store, fragment := p.addHidden(s.id), p.add(n.fragment)
@@ -236,8 +236,8 @@ func (s *Store) lookUp(
 	return query, l.order.page(query, p, l.direction, page)
 }
 
-// isShort reports whether a long walk passes all that is left of a list: the index would give everything that has what is
-// sought, however little of it meets the other conditions or lies before the end.
+// isShort reports whether a list has no more rows left than a long walk passes. The index would give all that has what is
+// sought in the whole store, however little of it meets the other conditions or lies before the end.
 func (s *Store) isShort(ctx context.Context, l list[model.Customer], page model.Page) (bool, error) {
 	var p params
 	left := l.query(&p, page)

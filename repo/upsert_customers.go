@@ -17,14 +17,14 @@ const customerColumns = `store_id, id, external_id, email, email_normalized, pho
         account_created_at, account_status, default_language, default_currency, tags, address,
         accepts_email_marketing, accepts_sms_marketing, properties, version, created_at, updated_at`
 
-// upsertCustomers creates or updates the customers that a set of changes names.
+// upsertCustomersSQL creates or updates the customers that a set of changes names.
 //
 // found and taken read the keys as the statement's snapshot has them, and verdict decides by them. What has become wrong
 // since then ends in no row (see change_customer and change_customers in the migrations) or in a failed statement (a key
 // taken meanwhile), and the caller runs it again. What a change leaves alone stays as the row has it when it is written, so
 // that of two changes at once neither is lost. An import that brings a customer's ID has it both as by_id and as new_id.
 // Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID. $1 is the store.
-var upsertCustomers = overInput(`change jsonb, on_create jsonb, by_id uuid, by_external_id text, by_email text, by_platform text,
+var upsertCustomersSQL = overInput(`change jsonb, on_create jsonb, by_id uuid, by_external_id text, by_email text, by_platform text,
     by_their_id text, if_version integer, new_id uuid, new_time timestamptz`, `
 found AS MATERIALIZED (
     SELECT position, known AS customer FROM input CROSS JOIN LATERAL (
@@ -172,7 +172,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		versions[i], newIDs[i], times[i] = w.IfVersion, w.id, w.time
 	}
 	var rows []*upsertedCustomer
-	err = s.write(ctx, q, upsertCustomers, []any{
+	err = s.write(ctx, q, upsertCustomersSQL, []any{
 		changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
 	}, &rows)
 	if err != nil {

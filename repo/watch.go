@@ -126,14 +126,14 @@ func (p *pool) alive(within time.Duration) error {
 
 var errWaited = errors.New("the wait for a connection is over")
 
-// bounded calls get, which waits for a connection of the pool, with a bound if the context is watched. Whether all are busy
-// or the database is silent, the question tells that is being asked by then.
+// bounded calls get, which waits for a connection of the pool. In a watched context it waits no longer than is left of the
+// request's wait; then the database is asked whether it answers, which tells one that is busy from one that is silent.
 func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, error)) (T, error) {
 	w := watchedBy(ctx)
 	if w == nil {
 		return get(ctx)
 	}
-	moment := p.wait / 9 // for the question; and for a connection that is free
+	moment := p.wait / 9 // for that question, and the least that get has for a connection that is free
 	waiting, cancel := context.WithTimeoutCause(ctx, max(p.wait-moment-w.queue.enter(), moment), errWaited)
 	defer cancel()
 	conn, err := get(waiting)

@@ -62,7 +62,7 @@ func (c *csvRows) next() (row, error) {
 	}
 	r := row{line: first.number, end: first.end}
 	if first.tooLong {
-		r.fail(nil, reasonTooLong)
+		r.finish(nil, reasonTooLong)
 		return r, nil
 	}
 	text := first.text
@@ -77,14 +77,14 @@ func (c *csvRows) next() (row, error) {
 	if reason != "" {
 		// The quote that was never closed ends with its line, so that the rows after it are read as what they are.
 		c.in.unread(more...)
-		r.fail(first.text, "the row is not CSV: "+reason)
+		r.finish(first.text, "the row is not CSV: "+reason)
 		return r, nil
 	}
 	if len(more) > 0 {
 		r.end = more[len(more)-1].end
 	}
 	if len(cells) != len(c.columns) {
-		r.fail(text, fmt.Sprintf("the row has %d fields and the header %d", len(cells), len(c.columns)))
+		r.finish(text, fmt.Sprintf("the row has %d fields and the header %d", len(cells), len(c.columns)))
 		return r, nil
 	}
 	v := values{}
@@ -93,7 +93,7 @@ func (c *csvRows) next() (row, error) {
 			continue
 		}
 		if err := c.kind.add(v, column, cells[i]); err != nil {
-			r.fail(text, err.Error())
+			r.finish(text, err.Error())
 			return r, nil
 		}
 	}

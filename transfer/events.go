@@ -71,15 +71,15 @@ type customerKeys struct {
 func checkEvent(v values) (any, claims, []string) {
 	r := reader{values: v}
 	input := &model.UpsertCustomerEventInput{
-		Source: r.required("source"), Type: r.required("type"), EventID: r.required("eventId"),
+		Source: r.textOrEmpty("source"), Type: r.textOrEmpty("type"), EventID: r.textOrEmpty("eventId"),
 		OccurredAt: r.instant("occurredAt").Value(), Properties: r.properties().Value(),
 		Origin: model.Origin{ID: r.id("id"), CustomerID: r.id("customer.id")},
 	}
 	input.Customer = customerKey(r.text("customer.externalId").Value(), r.text("customer.email").Value(), nil)
-	platform := r.required("customer.identity.platform")
+	platform := r.textOrEmpty("customer.identity.platform")
 	if input.Customer == (model.CustomerKey{}) && platform != "" {
 		input.Customer.Identity = &model.PlatformIdentityKey{
-			Platform: platform, PlatformCustomerID: r.required("customer.identity.platformCustomerId"),
+			Platform: platform, PlatformCustomerID: r.textOrEmpty("customer.identity.platformCustomerId"),
 		}
 	}
 	if input.Customer == (model.CustomerKey{}) {

@@ -60,7 +60,7 @@ type customerEmail string
 func checkIdentity(v values) (any, claims, []string) {
 	r := reader{values: v}
 	input := &model.UpsertCustomerIdentityInput{
-		Platform: r.required("platform"), PlatformCustomerID: r.required("platformCustomerId"), Email: r.required("email"),
+		Platform: r.textOrEmpty("platform"), PlatformCustomerID: r.textOrEmpty("platformCustomerId"), Email: r.textOrEmpty("email"),
 		FirstName: r.text("firstName").Value(), LastName: r.text("lastName").Value(),
 		Origin: model.Origin{ID: r.id("id"), CustomerID: r.id("customer.id")},
 	}

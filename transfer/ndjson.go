@@ -20,17 +20,17 @@ func (n *ndjsonRows) next() (row, error) {
 	}
 	r := row{line: l.number, end: l.end}
 	if l.tooLong {
-		r.fail(nil, reasonTooLong)
+		r.finish(nil, reasonTooLong)
 		return r, nil
 	}
 	text, err := n.unwrap(l.text)
 	if err != nil {
-		r.fail(text, err.Error())
+		r.finish(text, err.Error())
 		return r, nil
 	}
 	v, err := n.kind.parse(text)
 	if err != nil {
-		r.fail(text, err.Error())
+		r.finish(text, err.Error())
 		return r, nil
 	}
 	r.check(n.kind, text, v)

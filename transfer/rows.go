@@ -25,8 +25,8 @@ type row struct {
 	reason string // why the row failed; empty where it did not
 }
 
-// fail gives the row its text, and the reason why it failed if it did.
-func (r *row) fail(text []byte, reason string) {
+// finish gives the row its text, and the reason why it failed if it did.
+func (r *row) finish(text []byte, reason string) {
 	r.text, r.reason = bytes.Clone(text), reason
 }
 
@@ -34,7 +34,7 @@ func (r *row) fail(text []byte, reason string) {
 func (r *row) check(k *kind, text []byte, v values) {
 	var faults []string
 	r.input, r.claims, faults = k.check(v)
-	r.fail(text, strings.Join(faults, "; "))
+	r.finish(text, strings.Join(faults, "; "))
 }
 
 // rows reads a file in one of the formats.

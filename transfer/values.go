@@ -58,8 +58,8 @@ func (r *reader) text(column string) graphql.Omittable[*string] {
 	return optional(r, column, "must be a string", func(text string) (string, bool) { return text, true })
 }
 
-// required returns the text of a column, empty where there is none.
-func (r *reader) required(column string) string {
+// textOrEmpty returns the text of a column, empty where there is none.
+func (r *reader) textOrEmpty(column string) string {
 	if text := r.text(column).Value(); text != nil {
 		return *text
 	}

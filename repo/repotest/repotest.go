@@ -92,7 +92,7 @@ func New(t testing.TB) *repo.DB {
 	return db
 }
 
-// NewStore creates a store with a token that may write, and returns both. The store is named after the test and n.
+// NewStore creates a store of this name with a token that may write, and returns both.
 func NewStore(t testing.TB, db *repo.DB, name string) (store *repo.Store, token string) {
 	t.Helper()
 	created, err := db.CreateStore(t.Context(), name)
