@@ -58,11 +58,13 @@ func (s *Store) Customers(
 			})
 		},
 	}
-	if seek {
-		l = s.sought(l, filter, &rest)
-	}
 	if *by == (model.CustomerOrder{Field: model.CustomersByUpdatedAt, Direction: model.Ascending}) {
 		l.changed = filter.UpdatedAt
+	}
+	if seek {
+		l.seek = func(ctx context.Context, page model.Page) ([]*model.Customer, error) {
+			return s.seek(ctx, l, filter, &rest, page)
+		}
 	}
 	page, err := l.page(ctx, s, args)
 	if err != nil {

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -110,15 +109,11 @@ type list[T any] struct {
 	direction model.OrderDirection
 	// query selects the list's rows; the page is for what can begin where it does.
 	query func(p *params, page model.Page) *bun.SelectQuery
-	// shortcuts are tried before the query, in turn: a page that one fills is the page.
-	shortcuts []shortcut
 	// changed is when the rows changed, where the list may be a mirror's; see whereSettled.
 	changed *model.DateTimeRange
+	// seek reads the rows of a page, where it is set, in the place of read.
+	seek func(ctx context.Context, page model.Page) ([]*T, error)
 }
-
-// shortcut selects the rows of a page from some of a list's, and tells whether these are all that can be on the page. It is
-// given how many the one before it found, and returns nil where it is not worth trying.
-type shortcut func(ctx context.Context, p *params, page model.Page, found int) (query *bun.SelectQuery, all bool, err error)
 
 // page reads a page of the list. It returns BAD_USER_INPUT for an argument that breaks its rule.
 func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none model.Connection[T], err error) {
@@ -128,30 +123,34 @@ func (l list[T]) page(ctx context.Context, s *Store, args model.PageArgs) (none 
 		return none, err
 	}
 	var rows []*T
-	whole := func(_ context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
-		query := l.query(p, page)
-		return query, true, l.order.page(query, p, l.direction, page)
+	if l.seek != nil {
+		rows, err = l.seek(ctx, page)
+	} else {
+		rows, err = l.read(ctx, s, page)
 	}
-	for _, try := range append(slices.Clip(l.shortcuts), whole) {
-		var p params
-		query, all, err := try(ctx, &p, page, len(rows))
-		if err != nil {
-			return none, err
-		}
-		if query == nil {
-			continue
-		}
-		if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
-			return none, err
-		}
-		if err := s.scan(ctx, query, p, &rows); err != nil {
-			return none, err
-		}
-		if all || len(rows) > page.Size {
-			break
-		}
+	if err != nil {
+		return none, err
 	}
 	return model.NewConnection(page, rows, func(row *T) string { return l.order.place(row).Encode(scope) }), nil
+}
+
+// read reads the rows of a page, and one more where there is more.
+func (l list[T]) read(ctx context.Context, s *Store, page model.Page) ([]*T, error) {
+	var p params
+	query := l.query(&p, page)
+	if err := l.order.page(query, &p, l.direction, page); err != nil {
+		return nil, err
+	}
+	return l.rows(ctx, s, query, p)
+}
+
+// rows runs a query for rows of the list.
+func (l list[T]) rows(ctx context.Context, s *Store, query *bun.SelectQuery, p params) (rows []*T, err error) {
+	if err := s.whereSettled(ctx, query, &p, l.changed); err != nil {
+		return nil, err
+	}
+	err = s.scan(ctx, query, p, &rows)
+	return rows, err
 }
 
 // first returns the first row that a statement gives for the store and a key, nil where there is none.

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"strings"
@@ -142,56 +143,50 @@ func (s *Store) farther(ctx context.Context, l list[model.Customer], met, way, s
 	return long, nil
 }
 
-// sought returns the list's rows that have the fragment and the tags of a filter. What is common fills a page after a short
-// walk; what is rare is in few rows, to which an index leads in an order of its own. Which of both it is, for a value that
-// may be in no statistics, and along the order, PostgreSQL cannot know before.
+// seek reads the rows of a page of those of the list that have the fragment and the tags of a filter. What is common fills a
+// page after a short walk; what is rare is in few rows, to which an index leads in an order of its own. Which of both it is,
+// for a value that may be in no statistics, and along the order, PostgreSQL cannot know before.
 //
 // The list is of the rows that meet the rest of the filter.
-func (s *Store) sought(l list[model.Customer], f, rest *model.CustomerFilter) list[model.Customer] {
-	narrow := !reflect.ValueOf(*rest).IsZero()
+func (s *Store) seek(
+	ctx context.Context, l list[model.Customer], f, rest *model.CustomerFilter, page model.Page,
+) ([]*model.Customer, error) {
 	way := shortWalk // how far the last walk went
-	l.shortcuts = []shortcut{
-		func(_ context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
-			query, err := s.walk(p, l, f, page, way)
-			return query, false, err
-		},
-		func(ctx context.Context, p *params, page model.Page, met int) (query *bun.SelectQuery, all bool, err error) {
-			if narrow || page.After != (model.Cursor{}) || page.Before != (model.Cursor{}) {
-				if all, err = s.isShort(ctx, l, page); err != nil {
-					return nil, false, err
-				}
-			}
-			long := longWalk
-			if !all {
-				if long, err = s.farther(ctx, l, met, way, page.Size); err != nil || long == 0 {
-					return nil, false, err
-				}
-			}
-			way = min(long, 2*longWalk) // the short walk meets too few to go by any farther
-			query, err = s.walk(p, l, f, page, way)
-			return query, all, err
-		},
-		func(ctx context.Context, p *params, page model.Page, met int) (query *bun.SelectQuery, _ bool, err error) {
-			if way == shortWalk {
-				return nil, false, nil
-			}
-			if way, err = s.farther(ctx, l, met, way, page.Size); err != nil || way == 0 {
-				return nil, false, err
-			}
-			query, err = s.walk(p, l, f, page, way)
-			return query, false, err
-		},
-		func(ctx context.Context, p *params, page model.Page, _ int) (*bun.SelectQuery, bool, error) {
-			query, err := s.lookUp(ctx, p, l, f, page)
-			return query, true, err
-		},
+	rows, err := s.walk(ctx, l, f, page, way)
+	if err != nil || len(rows) > page.Size {
+		return rows, err
 	}
-	return l
+	if !reflect.ValueOf(*rest).IsZero() || page.After != (model.Cursor{}) || page.Before != (model.Cursor{}) {
+		short, err := s.isShort(ctx, l, page)
+		if err != nil {
+			return nil, err
+		}
+		if short {
+			return s.walk(ctx, l, f, page, longWalk)
+		}
+	}
+	for _, most := range []int{2 * longWalk, math.MaxInt} { // the short walk meets too few to go by any farther
+		far, err := s.farther(ctx, l, len(rows), way, page.Size)
+		if err != nil {
+			return nil, err
+		}
+		if far == 0 {
+			break
+		}
+		way = min(far, most)
+		if rows, err = s.walk(ctx, l, f, page, way); err != nil || len(rows) > page.Size {
+			return rows, err
+		}
+	}
+	return s.lookUp(ctx, l, f, page)
 }
 
-// walk selects those rows of a page that have what the filter seeks among the first of the list, as many as the way is long.
-func (s *Store) walk(p *params, l list[model.Customer], f *model.CustomerFilter, page model.Page, way int) (*bun.SelectQuery, error) {
-	passed := l.query(p, page).ExcludeColumn("*").ColumnExpr("c.*")
+// walk reads those rows of a page that have what the filter seeks and are among the next so many of the list.
+func (s *Store) walk(
+	ctx context.Context, l list[model.Customer], f *model.CustomerFilter, page model.Page, way int,
+) ([]*model.Customer, error) {
+	var p params
+	passed := l.query(&p, page).ExcludeColumn("*").ColumnExpr("c.*")
 	walked := order[model.Customer]{} // what is passed is in the page's bounds
 	if l.order.column != "" {
 		passed.ColumnExpr(l.order.column + " AS place")
@@ -199,12 +194,12 @@ func (s *Store) walk(p *params, l list[model.Customer], f *model.CustomerFilter,
 	}
 	bounds := page
 	bounds.Size = way
-	if err := l.order.page(passed, p, l.direction, bounds); err != nil {
+	if err := l.order.page(passed, &p, l.direction, bounds); err != nil {
 		return nil, err
 	}
 	query := s.db.NewSelect().Model((*model.Customer)(nil)).ModelTableExpr("(?) AS c", passed)
 	if len(f.Tags) > 0 {
-		whereTags(query, p, f.Tags)
+		whereTags(query, &p, f.Tags)
 	}
 	if f.Search != nil {
 		pattern := p.pattern(*f.Search)
@@ -212,28 +207,33 @@ func (s *Store) walk(p *params, l list[model.Customer], f *model.CustomerFilter,
 		query.Where(`(c.search_text LIKE ? OR (SELECT true FROM customer_identities AS i
 			WHERE i.store_id = c.store_id AND i.customer_id = c.id AND i.search_text LIKE ? LIMIT 1))`, pattern, pattern)
 	}
-	return query, walked.page(query, p, l.direction, model.Page{Size: page.Size, Backward: page.Backward})
-}
-
-// lookUp selects the rows of a page among all that an index gives of what the filter seeks.
-func (s *Store) lookUp(
-	ctx context.Context, p *params, l list[model.Customer], f *model.CustomerFilter, page model.Page,
-) (*bun.SelectQuery, error) {
-	query := l.query(p, page)
-	if f.Search == nil {
-		tagged := s.selectCustomers(p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
-		query.Where("c.id = ANY (ARRAY(?))", tagged)
-		return query, l.order.page(query, p, l.direction, page)
-	}
-	if len(f.Tags) > 0 {
-		whereTags(query, p, f.Tags)
-	}
-	needle, err := s.sample(ctx, *f.Search)
-	if err != nil {
+	if err := walked.page(query, &p, l.direction, model.Page{Size: page.Size, Backward: page.Backward}); err != nil {
 		return nil, err
 	}
-	query.Where("c.id = ANY (ARRAY(?))", s.find(p, needle))
-	return query, l.order.page(query, p, l.direction, page)
+	return l.rows(ctx, s, query, p)
+}
+
+// lookUp reads the rows of a page among all that an index gives of what the filter seeks.
+func (s *Store) lookUp(ctx context.Context, l list[model.Customer], f *model.CustomerFilter, page model.Page) ([]*model.Customer, error) {
+	var p params
+	query := l.query(&p, page)
+	if f.Search == nil {
+		tagged := s.selectCustomers(&p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
+		query.Where("c.id = ANY (ARRAY(?))", tagged)
+	} else {
+		needle, err := s.sample(ctx, *f.Search)
+		if err != nil {
+			return nil, err
+		}
+		if len(f.Tags) > 0 {
+			whereTags(query, &p, f.Tags)
+		}
+		query.Where("c.id = ANY (ARRAY(?))", s.find(&p, needle))
+	}
+	if err := l.order.page(query, &p, l.direction, page); err != nil {
+		return nil, err
+	}
+	return l.rows(ctx, s, query, p)
 }
 
 // isShort reports whether a list has no more rows left than a long walk passes. The index would give all that has what is
