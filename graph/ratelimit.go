@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -148,38 +147,4 @@ func (p *payment) tell(header http.Header, extensions map[string]any) map[string
 // seconds is a time in whole seconds, rounded up.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(int(math.Ceil(d.Seconds())))
-}
-
-// crowd counts the requests of each token that are under way.
-type crowd struct {
-	most int // of one token
-
-	mu    sync.Mutex
-	count map[uuid.UUID]int
-}
-
-// enter lets a request of the token in, or refuses it with 429; who is in must leave.
-func (c *crowd) enter(token uuid.UUID) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.count[token] >= c.most {
-		return &refusal{
-			status: http.StatusTooManyRequests, header: retryAfterHeader, value: "1",
-			reason: &model.Error{
-				Code:    model.CodeTooManyAtOnce,
-				Message: fmt.Sprintf("the token has %d requests under way; at most %d are allowed at the same time", c.most, c.most),
-			},
-		}
-	}
-	c.count[token]++
-	return nil
-}
-
-func (c *crowd) leave(token uuid.UUID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.count[token]--
-	if c.count[token] == 0 {
-		delete(c.count, token)
-	}
 }

@@ -18,6 +18,31 @@ func codes(list string) map[string]bool {
 	return set
 }
 
+// normalizeLanguage returns an ISO 639-1 code in lower case.
+func normalizeLanguage(text string) (string, *fault) {
+	return normalizeCode(strings.ToLower(text), languages, "an ISO 639-1 code of two letters, such as en")
+}
+
+// normalizeCurrency returns an ISO 4217 code in upper case.
+func normalizeCurrency(text string) (string, *fault) {
+	return normalizeCode(strings.ToUpper(text), currencies, "an ISO 4217 code in use, such as EUR")
+}
+
+// normalizeCountry returns an ISO 3166-1 alpha-2 code in upper case.
+func normalizeCountry(text string) (string, *fault) {
+	return normalizeCode(strings.ToUpper(text), countries, "an ISO 3166-1 code of two letters, such as DE")
+}
+
+func normalizeCode(code string, list map[string]bool, what string) (string, *fault) {
+	if strings.TrimSpace(code) == "" {
+		return "", &fault{UserErrorBlank, "must not be blank"}
+	}
+	if !list[code] {
+		return "", &fault{UserErrorInvalid, "must be " + what}
+	}
+	return code, nil
+}
+
 // iso639 is ISO 639-1, now Set 1 of ISO 639.
 const iso639 = `
 aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et

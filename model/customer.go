@@ -1,15 +1,51 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/nyaruka/phonenumbers"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 )
+
+// Customer is a person as the store knows them: one record, an identity for each platform account.
+type Customer struct {
+	bun.BaseModel `bun:"table:customers,alias:c"`
+
+	StoreID uuid.UUID `bun:"store_id,pk"`
+	ID      uuid.UUID `bun:"id,pk"`
+	// Email is kept as it was sent; EmailNormalized is the form that two spellings of one address share (normalizeEmail).
+	Email                 *string        `bun:"email"`
+	EmailNormalized       *string        `bun:"email_normalized"`
+	ExternalID            *string        `bun:"external_id"`
+	PhoneNumber           *string        `bun:"phone_number"`
+	FirstName             *string        `bun:"first_name"`
+	LastName              *string        `bun:"last_name"`
+	Gender                *Gender        `bun:"gender"`
+	AccountCreatedAt      *time.Time     `bun:"account_created_at"`
+	AccountStatus         *AccountStatus `bun:"account_status"`
+	DefaultLanguage       *string        `bun:"default_language"`
+	DefaultCurrency       *string        `bun:"default_currency"`
+	Tags                  []string       `bun:"tags,array"`
+	Address               *Address       `bun:"address,type:jsonb"`
+	AcceptsEmailMarketing *bool          `bun:"accepts_email_marketing"`
+	AcceptsSmsMarketing   *bool          `bun:"accepts_sms_marketing"`
+	Properties            Properties     `bun:"properties,type:jsonb"`
+	Version               int            `bun:"version"`
+	CreatedAt             time.Time      `bun:"created_at"`
+	UpdatedAt             time.Time      `bun:"updated_at"`
+
+	// IdentityPages are the pages of the customer's identities that an answer shows.
+	IdentityPages Pages[IdentityPage, CustomerIdentityConnection] `bun:"-"`
+	// EventPages are the pages of the customer's events that an answer shows.
+	EventPages Pages[EventPage, CustomerEventConnection] `bun:"-"`
+}
+
+// IsNode marks a Customer as a Node.
+func (*Customer) IsNode() {}
 
 // The bounds of a customer's properties, in code points where they are texts.
 const (
@@ -128,54 +164,6 @@ func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserErr
 	return change, nil
 }
 
-// checker collects the columns and the faults of an input.
-type checker struct {
-	path    []string
-	columns map[string]any
-	faults  []*UserError
-}
-
-func (c *checker) fault(f *fault, field ...string) {
-	if f != nil {
-		c.faults = append(c.faults, &UserError{
-			Code: f.code, Message: strings.Join(field, ".") + " " + f.rule, Field: slices.Concat(c.path, field),
-		})
-	}
-}
-
-// key returns the normalised key; its faults are the sender's to mend like those of any field.
-func (c *checker) key(field string, key CustomerKey) CustomerKey {
-	checked, err := key.Check(field)
-	if known, ok := errors.AsType[*Error](err); ok {
-		c.faults = append(c.faults, &UserError{
-			Code: known.kind, Message: known.Error(), Field: slices.Concat(c.path, strings.Split(known.Field, ".")),
-		})
-	}
-	return checked
-}
-
-// set takes a value that has no rule but its type.
-func set[T any](c *checker, column string, value graphql.Omittable[*T]) {
-	if v, ok := value.ValueOK(); ok {
-		c.columns[column] = v
-	}
-}
-
-// text takes a text in its normalised form.
-func text(c *checker, field, column string, value graphql.Omittable[*string], normalize func(string) (string, *fault)) {
-	v, ok := value.ValueOK()
-	if !ok {
-		return
-	}
-	if v == nil {
-		c.columns[column] = nil
-		return
-	}
-	normalized, f := normalize(*v)
-	c.fault(f, field)
-	c.columns[column] = normalized
-}
-
 // emptyIsNull makes an empty name clear it, as it does in an identity.
 func emptyIsNull(name graphql.Omittable[*string]) graphql.Omittable[*string] {
 	if v := name.Value(); v != nil && *v == "" {
@@ -250,55 +238,6 @@ func (c *checker) address(value graphql.Omittable[*AddressInput]) {
 // required returns a rule for what must not be blank, and is kept as it is.
 func required(limit int) func(string) (string, *fault) { //nolint:unparam // the limits are equal by chance
 	return func(text string) (string, *fault) { return text, checkRequired(text, limit) }
-}
-
-// maxE164 is the most digits that a number of ITU-T E.164 has, country code included.
-const maxE164 = 15
-
-// normalizePhone returns the number in E.164. It takes any notation with a country code, and any number of a possible
-// length: which numbers are given out changes faster than a library's list of them. An extension has no place in E.164.
-func normalizePhone(text string) (string, *fault) {
-	if f := checkRequired(text, 64); f != nil {
-		return "", f
-	}
-	number, err := phonenumbers.Parse(text, "")
-	if err != nil || phonenumbers.IsPossibleNumberWithReason(number) != phonenumbers.IS_POSSIBLE || number.GetExtension() != "" {
-		return "", &fault{UserErrorInvalid, "must be a phone number with its country code and without an extension, such as +14155552671"}
-	}
-	e164 := phonenumbers.Format(number, phonenumbers.E164)
-	// Some plans take a zero away each time (+200000000000); what is kept must stay what it is when it is sent again.
-	if again, err := phonenumbers.Parse(e164, ""); err != nil || phonenumbers.Format(again, phonenumbers.E164) != e164 {
-		return "", &fault{UserErrorInvalid, "must be a phone number with its country code, without the zero before an area code"}
-	}
-	if len(e164) > len("+")+maxE164 {
-		return "", &fault{UserErrorInvalid, fmt.Sprintf("must have at most %d digits", maxE164)}
-	}
-	return e164, nil
-}
-
-// normalizeLanguage returns an ISO 639-1 code in lower case.
-func normalizeLanguage(text string) (string, *fault) {
-	return normalizeCode(strings.ToLower(text), languages, "an ISO 639-1 code of two letters, such as en")
-}
-
-// normalizeCurrency returns an ISO 4217 code in upper case.
-func normalizeCurrency(text string) (string, *fault) {
-	return normalizeCode(strings.ToUpper(text), currencies, "an ISO 4217 code in use, such as EUR")
-}
-
-// normalizeCountry returns an ISO 3166-1 alpha-2 code in upper case.
-func normalizeCountry(text string) (string, *fault) {
-	return normalizeCode(strings.ToUpper(text), countries, "an ISO 3166-1 code of two letters, such as DE")
-}
-
-func normalizeCode(code string, list map[string]bool, what string) (string, *fault) {
-	if strings.TrimSpace(code) == "" {
-		return "", &fault{UserErrorBlank, "must not be blank"}
-	}
-	if !list[code] {
-		return "", &fault{UserErrorInvalid, "must be " + what}
-	}
-	return code, nil
 }
 
 // UpsertCustomerPayload says what became of one input: the customer, or the input's faults.

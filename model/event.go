@@ -89,3 +89,15 @@ func CheckEventType(field, eventType string) error {
 	}
 	return nil
 }
+
+// CustomerEventEdge is an event and its place in a list.
+type CustomerEventEdge = Edge[CustomerEvent]
+
+// CustomerEventConnection is a page of events.
+type CustomerEventConnection = Connection[CustomerEvent]
+
+// EventPage names a page of a customer's events, all or those of one type. Pages can be compared with ==.
+type EventPage struct {
+	Type string // empty for all
+	Page Page
+}

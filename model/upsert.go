@@ -65,41 +65,6 @@ func (o Origin) check() *fault {
 	return &fault{UserErrorInvalid, "must be an ID that Akin gave: a UUID of version 7 whose time has come"}
 }
 
-// UpsertCustomerIdentityInput is a customer's record on one platform, as that platform knows it.
-type UpsertCustomerIdentityInput struct {
-	Platform           string
-	PlatformCustomerID string
-	Email              string
-	// FirstName and LastName keep what is known where nil, and clear it where empty.
-	FirstName *string
-	LastName  *string
-	Origin    Origin
-}
-
-// Check returns the identity that the input asks for, with its platform and its email in normalised form, or else
-// every fault of the input. path is where the input stands in the arguments; it begins each fault's Field.
-//
-// In the identity, a nil name is one to keep and an empty name one to clear.
-func (in UpsertCustomerIdentityInput) Check(path ...string) (*CustomerIdentity, []*UserError) {
-	c := checker{path: path}
-	platform, f := normalizePlatform(in.Platform)
-	c.fault(f, "platform")
-	c.fault(checkRequired(in.PlatformCustomerID, MaxPlatformCustomerID), "platformCustomerId")
-	email, f := normalizeEmail(in.Email)
-	c.fault(f, "email")
-	c.fault(checkName(in.FirstName), "firstName")
-	c.fault(checkName(in.LastName), "lastName")
-	c.fault(in.Origin.check(), "id")
-	if c.faults != nil {
-		return nil, c.faults
-	}
-	return &CustomerIdentity{
-		Platform: platform, PlatformCustomerID: &in.PlatformCustomerID,
-		Email: &in.Email, EmailNormalized: &email,
-		FirstName: in.FirstName, LastName: in.LastName,
-	}, nil
-}
-
 // Upsert is what the payload of every upsert says: what was done, or the input's faults.
 type Upsert struct {
 	Outcome    *UpsertOutcome
@@ -114,20 +79,6 @@ type UpsertPayload interface {
 	Result() *Upsert
 	Node() Node // the object; a nil pointer where there is none
 }
-
-// UpsertCustomerIdentityPayload says what became of one input: the identity, or the input's faults.
-type UpsertCustomerIdentityPayload struct {
-	Upsert
-
-	CustomerIdentity *CustomerIdentity
-	CustomerLink     *CustomerLink
-}
-
-// Node returns the identity.
-func (p *UpsertCustomerIdentityPayload) Node() Node { return p.CustomerIdentity }
-
-// UpsertCustomerIdentitiesPayload says what became of each input of a batch.
-type UpsertCustomerIdentitiesPayload = Batch[*UpsertCustomerIdentityPayload]
 
 // Batch says what became of each input of a batch, in the order of the inputs.
 type Batch[P UpsertPayload] struct {

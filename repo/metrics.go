@@ -29,12 +29,6 @@ func newReplicaRequests() *prometheus.CounterVec {
 	return requests
 }
 
-func newTurnWait() prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "akin_turn_wait_seconds_total", Help: "Time that requests waited for their turn to be executed.",
-	})
-}
-
 // Register adds the metrics of the pool of connections, of turns, of refused tokens and of the replica to a registry; once, or it
 // panics.
 func (db *DB) Register(registry prometheus.Registerer) {

@@ -9,9 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sync/semaphore"
 
 	"akin/model"
 )
@@ -148,79 +146,4 @@ func bounded[T any](ctx context.Context, p *pool, get func(context.Context) (T, 
 		Code: model.CodeUnavailable, Message: "the database is too busy at present; try again",
 		Cause: fmt.Errorf("no connection, or no turn for one, within %s: %w", p.wait, err),
 	}
-}
-
-// turnsPerConnection is how many requests may be taken apart and executed at the same time for each connection of the pools:
-// one that the database works for, and one that Akin does. Many more at once are no faster, and each holds memory, a batch ten
-// times that of its body.
-const turnsPerConnection = 2
-
-func newTurns(pools ...*pool) *semaphore.Weighted {
-	var conns int64
-	for _, p := range pools {
-		conns += int64(p.Config().MaxConns)
-	}
-	return semaphore.NewWeighted(turnsPerConnection * conns)
-}
-
-// Admit waits for the request's turn to be taken apart and executed, as long as Watch has it wait for connections, in the
-// order of those that come. Whoever calls must call leave when that is done, and not admit a second request before. It returns
-// UNAVAILABLE where there is no turn in that time, and the context's error where that ends before.
-func (db *DB) Admit(ctx context.Context) (leave func(), err error) {
-	leave = func() { db.turns.Release(1) }
-	if db.turns.TryAcquire(1) {
-		return leave, nil
-	}
-	began := time.Now()
-	_, err = bounded(ctx, db.pool, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, db.turns.Acquire(ctx, 1)
-	})
-	db.turnWait.Add(time.Since(began).Seconds())
-	if err != nil {
-		return nil, asModelError(err)
-	}
-	return leave, nil
-}
-
-// metered has the rows of its statements count against what a watched request may read.
-type metered struct{ querier }
-
-// Query is part of querier.
-func (m metered) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
-	rows, err := m.querier.Query(ctx, query, args...)
-	if w := watchedBy(ctx); err == nil && w != nil {
-		rows = &meteredRows{Rows: rows, of: w}
-	}
-	return rows, err
-}
-
-type meteredRows struct {
-	pgx.Rows
-
-	of     *watched
-	beyond bool
-}
-
-// Next is part of pgx.Rows.
-func (r *meteredRows) Next() bool {
-	if r.beyond || !r.Rows.Next() {
-		return false
-	}
-	var size int64
-	for _, value := range r.RawValues() {
-		size += int64(len(value))
-	}
-	r.beyond = r.of.left.Add(-size) < 0
-	return !r.beyond
-}
-
-// Err is part of pgx.Rows.
-func (r *meteredRows) Err() error {
-	if r.beyond {
-		return &model.Error{
-			Code:    model.CodeResultTooLarge,
-			Message: fmt.Sprintf("the rows that are read have more than %d bytes", r.of.most),
-		}
-	}
-	return r.Rows.Err()
 }
