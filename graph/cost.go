@@ -114,13 +114,14 @@ func (w *weigher) size(field *ast.Field) (cost, size int) {
 	if field.Definition.Arguments.ForName("first") != nil {
 		size = model.DefaultPage
 		for _, name := range []string{"first", "last"} {
-			switch given := arguments[name].(type) {
-			case nil:
-			case int64:
-				size = int(min(max(given, 1), model.MaxPage))
-			default:
-				size = model.MaxPage
+			if arguments[name] == nil {
+				continue
 			}
+			given, err := model.UnmarshalInt(arguments[name])
+			if err != nil {
+				given = model.MaxPage
+			}
+			size = min(max(given, 1), model.MaxPage)
 		}
 		return 2, size
 	}

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -393,4 +394,13 @@ func TestNamesForVariablesCanBeTurnedOff(t *testing.T) {
 			t.Errorf("%q, want %q", got.Errors[0].Message, test.message)
 		}
 	}
+}
+
+// TestAWholeFloatCostsWhatItAsksFor sends the length of a page as some clients write whole numbers.
+func TestAWholeFloatCostsWhatItAsksFor(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const nested = `query ($f: Int) { customers(first: $f) { nodes { identities(first: 100) { nodes { customer { identities(first: 5) { nodes { id } } } } } } } }`
+	a.must(t, nil, nested, map[string]any{"f": json.RawMessage("5.0")})
+	a.query(t, nested, map[string]any{"f": json.RawMessage("100.0")}).check(t, http.StatusBadRequest, "QUERY_TOO_COMPLEX", "costs 90302")
 }
