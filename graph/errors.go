@@ -20,7 +20,7 @@ import (
 
 // What an answer tells of errors at most: enough to mend a query by, and no mirror for what was sent.
 const (
-	maxErrors        = 20  // of a refused document
+	maxErrors        = 20
 	maxMessageLength = 300 // bytes of one message
 )
 
@@ -70,7 +70,7 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	shown := &gqlerror.Error{Path: at.Path, Locations: at.Locations}
 	argument, _ := at.Extensions["field"].(string) // see values
 	if isVariable(at) {
-		shown.Path = nil // it is none in the answer
+		shown.Path, argument = nil, variablePlace(at) // the path is none in the answer
 	} else if field := graphql.GetFieldContext(ctx); field != nil && argumentsUnread(field) {
 		shown.Path = field.Path()
 		argument = strings.TrimPrefix(at.Path[min(len(shown.Path), len(at.Path)):].String(), ".")

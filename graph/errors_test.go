@@ -123,49 +123,49 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			"two keys of a oneOf as literals",
 			`{ customer(by: {id: "x", email: "y"}) { id } }`, nil, 400, "GRAPHQL_VALIDATION_FAILED", "", "",
 		},
-		{"a missing variable", byID, nil, 400, "BAD_USER_INPUT", "$id: must be defined", ""},
-		{"a null where none may be", byID, variables{"id": nil}, 400, "BAD_USER_INPUT", "$id: cannot be null", ""},
+		{"a missing variable", byID, nil, 400, "BAD_USER_INPUT", "$id: must be defined", "$id"},
+		{"a null where none may be", byID, variables{"id": nil}, 400, "BAD_USER_INPUT", "$id: cannot be null", "$id"},
 		{
 			"a missing input field",
 			upsert,
 			variables{"input": variables{"platform": "shopify"}},
-			400, "BAD_USER_INPUT", "$input.platformCustomerId: must be defined", "",
+			400, "BAD_USER_INPUT", "$input.platformCustomerId: must be defined", "$input.platformCustomerId",
 		},
 		{
 			"an unknown input field",
 			upsert,
 			variables{"input": variables{"plattform": "shopify"}},
-			400, "BAD_USER_INPUT", "$input: unknown field of UpsertCustomerIdentityInput, which has platform, platformCustomerId, email", "",
+			400, "BAD_USER_INPUT", "$input: unknown field of UpsertCustomerIdentityInput, which has platform, platformCustomerId, email", "$input",
 		},
 		{
 			"a number for a string",
 			upsert,
 			variables{"input": variables{"platform": "shopify", "platformCustomerId": 7, "email": "a@doe.com"}},
-			400, "BAD_USER_INPUT", "$input.platformCustomerId: cannot use", "",
+			400, "BAD_USER_INPUT", "$input.platformCustomerId: cannot use", "$input.platformCustomerId",
 		},
 		{
 			"a string for an object",
 			upsert,
 			variables{"input": "shopify"},
-			400, "BAD_USER_INPUT", "$input: must be a UpsertCustomerIdentityInput", "",
+			400, "BAD_USER_INPUT", "$input: must be a UpsertCustomerIdentityInput", "$input",
 		},
 		{
 			"a word for a number",
 			page,
 			variables{"first": "ten"},
-			400, "BAD_USER_INPUT", "$first: cannot use string as Int", "",
+			400, "BAD_USER_INPUT", "$first: cannot use string as Int", "$first",
 		},
 		{
 			"a fraction for a whole number",
 			page,
 			variables{"first": 1.5},
-			400, "BAD_USER_INPUT", "$first: cannot use float64 as Int", "",
+			400, "BAD_USER_INPUT", "$first: cannot use float64 as Int", "$first",
 		},
 		{
 			"an unknown enum value",
 			"query ($f: CustomerOrderField!) { customers(orderBy: {field: $f}) { nodes { id } } }",
 			variables{"f": "AGE"},
-			400, "BAD_USER_INPUT", "$f: must be one of CREATED_AT, UPDATED_AT, EMAIL, LAST_NAME", "",
+			400, "BAD_USER_INPUT", "$f: must be one of CREATED_AT, UPDATED_AT, EMAIL, LAST_NAME", "$f",
 		},
 		{
 			"an instant that is none",
@@ -303,6 +303,9 @@ func TestNothingRunsBehindABadValue(t *testing.T) {
 	a := newAPI(t)
 	const first = `a: upsertCustomerIdentity(input: {platform: "shop", platformCustomerId: "1", email: "jane@doe.com"}) { outcome } `
 	const event = `upsertCustomerEvent(input: {customer: {email: "jane@doe.com"}, source: "s", type: "t", eventId: "1", `
+	below := func(selection string) string {
+		return strings.Replace(first, "outcome", "customerIdentity { customer { "+selection+" } }", 1)
+	}
 	for name, test := range map[string]struct {
 		document  string
 		variables map[string]any
@@ -343,14 +346,68 @@ func TestNothingRunsBehindABadValue(t *testing.T) {
 			map[string]any{"e": nil},
 			"onError",
 		},
+		"a null that decides on what is shown": {
+			`mutation ($x: Boolean = false) { ` + first + `b: ` + strings.Replace(first[3:], "outcome", "outcome @skip(if: $x)", 1) + `}`,
+			map[string]any{"x": nil},
+			"$x",
+		},
+		"a number below a mutation": {`mutation { ` + below(`identities(first: 3000000000) { totalCount }`) + `}`, nil, "first"},
+		"a page that is too long":   {`mutation { ` + below(`...f`) + `} fragment f on Customer { events(last: 101) { nodes { id } } }`, nil, "last"},
+		"both ends of a page":       {`mutation { ` + below(`identities(first: 1, last: 1) { totalCount }`) + `}`, nil, "first"},
+		"a platform that cannot be": {`mutation { ` + below(`identities(platform: "") { totalCount }`) + `}`, nil, "platform"},
+		"a type of events, in a variable": {
+			`mutation ($t: String) { ` + below(`events(type: $t) { nodes { id } }`) + `}`, map[string]any{"t": "Bad Type"}, "type",
+		},
+		"a batch of none": {`mutation { ` + first + `upsertCustomers(inputs: []) { createdCount } }`, nil, "inputs"},
 	} {
 		got := a.query(t, test.document, test.variables)
 		got.check(t, http.StatusBadRequest, "BAD_USER_INPUT", "must")
-		if got.Errors[0].Extensions.Field != test.field || strings.Contains(got.body, `"data"`) {
+		if len(got.Errors) != 1 || got.Errors[0].Extensions.Field != test.field || strings.Contains(got.body, `"data"`) {
 			t.Errorf("%s: %s", name, got.body)
 		}
 	}
 	if got := a.query(t, `{ customers { nodes { id } } }`, nil); !strings.Contains(got.body, `"nodes":[]`) {
 		t.Errorf("a refused mutation has written: %s", got.body)
 	}
+}
+
+// TestNullIsNoCondition asks with a null for what decides whether a field is shown, which a variable with a default may be.
+func TestNullIsNoCondition(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, selections := range []string{
+		`{ store @include(if: $x) { id } }`,
+		`{ ... @skip(if: $x) { store { id } } }`,
+		`{ ...f @include(if: $x) } fragment f on Query { store { id } }`,
+		`{ ...f } fragment f on Query { store { id @skip(if: $x) } }`,
+		`{ __typename @include(if: $x) }`,
+		`{ __schema @include(if: $x) { types { name } } }`,
+		`{ customers { nodes { id @include(if: $x) } } }`,
+	} {
+		document := "query ($x: Boolean = true) " + selections
+		got := a.query(t, document, map[string]any{"x": nil})
+		got.check(t, http.StatusBadRequest, "BAD_USER_INPUT", "$x must not be null")
+		a.must(t, nil, document, nil)
+		a.must(t, nil, document, map[string]any{"x": false})
+	}
+}
+
+// TestErrorsOfManyRows has every row of a list fail for the same reason.
+func TestErrorsOfManyRows(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	var inputs []map[string]any
+	for i := range 60 {
+		inputs = append(inputs, map[string]any{"by": map[string]any{"externalId": fmt.Sprint(i)}})
+	}
+	a.must(t, nil, `mutation ($inputs: [UpsertCustomerInput!]!) { upsertCustomers(inputs: $inputs) { createdCount } }`, map[string]any{"inputs": inputs})
+	const list = `{ customers(first: 60) { nodes { identities(after: "x") { totalCount } } } }`
+	got := a.query(t, list, nil)
+	if n := len(got.Errors); got.status != http.StatusOK || n != 21 || got.Errors[0].Extensions.Code != "BAD_USER_INPUT" || got.Errors[20].Message != "and 40 errors more" {
+		t.Errorf("%d errors: %s", n, got.body)
+	}
+
+	few := newAPI(t, func(cfg *graph.Config) { cfg.Limits.Result = 32 << 14 })
+	few.must(t, nil, `mutation ($inputs: [UpsertCustomerInput!]!) { upsertCustomers(inputs: $inputs) { createdCount } }`, map[string]any{"inputs": inputs})
+	few.query(t, list, nil).check(t, http.StatusBadRequest, "RESULT_TOO_LARGE", "with 16384 for each error")
 }

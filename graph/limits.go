@@ -29,7 +29,7 @@ type Limits struct {
 	Depth      int `env:"DEPTH" placeholder:"N" help:"The fields below one another. Default: 16, of which introspection needs 15."`
 	Cost       int `env:"COST" placeholder:"N" help:"The cost of an operation, about one for each object that it may read. Default: 25000."`
 	Batch      int `env:"BATCH" placeholder:"N" help:"The inputs of a batch, 250 at most. Default: 250."`
-	Result     int `env:"RESULT" placeholder:"BYTES" help:"The bytes of an answer's data. Default: 16777216."`
+	Result     int `env:"RESULT" placeholder:"BYTES" help:"The bytes of an answer's data, with 16384 for each error. Default: 16777216."`
 	Concurrent int `env:"CONCURRENT" placeholder:"N" help:"The requests of one token at the same time. Default: 100."`
 }
 

@@ -185,7 +185,7 @@ func (l *lookahead) customerRows(selections ast.SelectionSet, customers []*model
 
 // identitiesOf reads the page of each customer's identities that the field asks for, and what it asks below them.
 func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.CollectedField) error {
-	platform, args, err := listArguments(l.ctx, field, "platform")
+	platform, args, err := listArguments(argumentsOf(l.ctx, field), "platform")
 	if err != nil {
 		return nil //nolint:nilerr // the resolver says so in its place
 	}
@@ -209,7 +209,7 @@ func (l *lookahead) identitiesOf(customers []*model.Customer, field graphql.Coll
 
 // eventsOf reads the page of each customer's events that the field asks for, and what it asks below them.
 func (l *lookahead) eventsOf(customers []*model.Customer, field graphql.CollectedField) error {
-	eventType, args, err := listArguments(l.ctx, field, "type")
+	eventType, args, err := listArguments(argumentsOf(l.ctx, field), "type")
 	if err != nil {
 		return nil //nolint:nilerr // the resolver says so in its place
 	}
@@ -366,10 +366,13 @@ func collectFields(ctx context.Context, selections ast.SelectionSet, object stri
 	return graphql.CollectFields(graphql.GetOperationContext(ctx), selections, []string{object, "Node"})
 }
 
+func argumentsOf(ctx context.Context, field graphql.CollectedField) map[string]any {
+	return field.ArgumentMap(graphql.GetOperationContext(ctx).Variables)
+}
+
 // listArguments returns the arguments of a list of a customer: its condition, which has a name of its own, and its page.
 // Validation has seen to most of what can be wrong with their types.
-func listArguments(ctx context.Context, field graphql.CollectedField, condition string) (*string, model.PageArgs, error) {
-	values := field.ArgumentMap(graphql.GetOperationContext(ctx).Variables)
+func listArguments(values map[string]any, condition string) (*string, model.PageArgs, error) {
 	of, errOf := argument(values, condition, graphql.UnmarshalString)
 	first, errFirst := argument(values, "first", model.UnmarshalInt)
 	after, errAfter := argument(values, "after", graphql.UnmarshalString)

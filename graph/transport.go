@@ -167,6 +167,7 @@ func (e *endpoint) execute(ctx context.Context, r *http.Request, token *repo.Tok
 	if len(response.Data) > e.limits.Result || slices.ContainsFunc(response.Errors, isTooLarge) {
 		return nil, tooLarge(e.limits.Result, operation.Operation.Operation)
 	}
+	response.Errors = firstOf(response.Errors)
 	return response, nil
 }
 
@@ -208,8 +209,8 @@ func isTooLarge(err *gqlerror.Error) bool {
 
 // tooLarge is the error of an answer whose data has too many bytes, or is made of too many.
 func tooLarge(most int, operation ast.Operation) error {
-	message := fmt.Sprintf("the answer's data has more than %d bytes, or the rows that it is made of more than %d: ask for less",
-		most, mostRead(most))
+	message := fmt.Sprintf("the answer's data has more than %d bytes, with %d for each error, or the rows that it is made of more than %d: "+
+		"ask for less", most, errorSize, mostRead(most))
 	if operation == ast.Mutation {
 		message += "; what the mutation wrote is written"
 	}
@@ -222,14 +223,25 @@ func notAllowed(allow, message string) error {
 	return refused
 }
 
-// firstOf leaves out what is beyond the first errors of a document.
+// firstOf leaves out what is beyond the first errors of an answer, by their place: each row of a list may have one, and for
+// the same reason.
 func firstOf(errs gqlerror.List) gqlerror.List {
 	if len(errs) <= maxErrors {
 		return errs
 	}
+	slices.SortStableFunc(errs, func(a, b *gqlerror.Error) int { return slices.CompareFunc(a.Path, b.Path, compareSteps) })
 	rest := gqlerror.Errorf("and %d errors more", len(errs)-maxErrors)
-	errcode.Set(rest, errcode.ValidationFailed)
+	code, _ := errs[0].Extensions["code"].(string)
+	errcode.Set(rest, cmp.Or(code, errcode.ValidationFailed))
 	return append(errs[:maxErrors:maxErrors], rest)
+}
+
+func compareSteps(a, b ast.PathElement) int {
+	name, _ := a.(ast.PathName)
+	other, _ := b.(ast.PathName)
+	i, _ := a.(ast.PathIndex)
+	j, _ := b.(ast.PathIndex)
+	return cmp.Or(cmp.Compare(name, other), cmp.Compare(i, j))
 }
 
 // negotiate returns the media type of the answer by the Accept headers (RFC 9110, section 12.5.1), empty where they

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -35,26 +36,29 @@ type Page struct {
 // Page checks the arguments and decodes their cursors, which must be of this scope (see Cursor.Encode). It returns
 // BAD_USER_INPUT for first with last, for a length outside 1 to MaxPage, and for a cursor that is broken or foreign.
 func (a PageArgs) Page(scope string) (Page, error) {
-	page := Page{Size: DefaultPage, Backward: a.Last != nil}
-	if a.First != nil && a.Last != nil {
-		return page, BadInput("first", "must not be given together with last")
+	page := Page{Size: *cmp.Or(a.First, a.Last, new(DefaultPage)), Backward: a.Last != nil}
+	err := a.CheckSize()
+	if err != nil {
+		return page, err
 	}
-	size, name := a.First, "first"
-	if page.Backward {
-		size, name = a.Last, "last"
-	}
-	if size != nil {
-		if *size < 1 || *size > MaxPage {
-			return page, BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
-		}
-		page.Size = *size
-	}
-	var err error
 	if page.After, err = decodeCursor(scope, "after", a.After); err != nil {
 		return page, err
 	}
 	page.Before, err = decodeCursor(scope, "before", a.Before)
 	return page, err
+}
+
+// CheckSize checks all of the arguments but the cursors.
+func (a PageArgs) CheckSize() error {
+	if a.First != nil && a.Last != nil {
+		return BadInput("first", "must not be given together with last")
+	}
+	for name, size := range map[string]*int{"first": a.First, "last": a.Last} {
+		if size != nil && (*size < 1 || *size > MaxPage) {
+			return BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
+		}
+	}
+	return nil
 }
 
 // Cursor is a place in an ordered list: the value that the list is sorted by and, between equals, the ID. Lists sorted
