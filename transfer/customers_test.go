@@ -154,20 +154,21 @@ func TestImportPutsFailedCustomersIntoAFileThatCanBeMended(t *testing.T) {
 				"1,one@doe.com,,,,,,,,,",
 				",,+14155552671,F,,,,,,,",
 				"2,two@doe.com,555-2671,female?,,de-DE,XX,,,,",
-				"3,three@doe.com,,,," + ",,[1],maybe,yesterday,7",
+				`3,three@doe.com,,,"[""a"",]",,,[1],maybe,yesterday,7`,
 				"4,One@doe.com,,,,,,,,,",
 				",five@doe.com,,,,,,,,,0190a000-0000-4000-8000-000000000001",
 			},
 			[]string{
 				"the row has no key: an externalId, an email or an id",
 				"gender must be F, M or Other",
-				"accountCreatedAt must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z; acceptsSmsMarketing must be true or false; id must be a UUID",
+				"accountCreatedAt must be an instant in ISO 8601, such as 2026-03-09T14:02:06Z; " +
+					"tags must be an array of strings, or a string of them with commas between; acceptsSmsMarketing must be true or false; id must be a UUID",
 				"email must be the customer's alone; another customer has it",
 				"id must be an ID that Akin gave: a UUID of version 7 whose time has come",
 			},
 			[]string{
 				",,+14155552671", ",nobody@doe.com,+14155552671", "555-2671,female?", "+14155552671,F", "de-DE,XX", "de,DE",
-				"[1],maybe,yesterday,7", "{},true,2021-03-05,", "4,One@doe.com", "4,four@doe.com", "0190a000-0000-4000-8000-000000000001", "",
+				`"[""a"",]"`, "a", "[1],maybe,yesterday,7", "{},true,2021-03-05,", "4,One@doe.com", "4,four@doe.com", "0190a000-0000-4000-8000-000000000001", "",
 			},
 		},
 		"ndjson": {

@@ -62,7 +62,7 @@ func Export(ctx context.Context, store *repo.Store, cfg ExportConfig) (rows int,
 // namesCSV reports whether a file is CSV by its name; else it is NDJSON.
 func namesCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
 
-// replace puts a new file in the place of a path once it is written whole.
+// replace puts a new file in the place of a path, or of what a link there leads to, once it is written whole.
 func replace(path string, write func(io.Writer) error) (err error) {
 	info, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +71,11 @@ func replace(path string, write func(io.Writer) error) (err error) {
 	if err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file that can be replaced; - is standard output", path)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // of mode 0600
+	target := path
+	if followed, err := filepath.EvalSymlinks(path); err == nil {
+		target = followed
+	}
+	file, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*") // of mode 0600
 	if err != nil {
 		return naming(path, err)
 	}
@@ -84,7 +88,7 @@ func replace(path string, write func(io.Writer) error) (err error) {
 	if err := cmp.Or(write(file), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), path)
+	return os.Rename(file.Name(), target)
 }
 
 // naming has an error of a file be one of this path: nobody has heard of the file that becomes it.

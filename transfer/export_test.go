@@ -2,7 +2,9 @@ package transfer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -232,6 +234,17 @@ func TestExportLeavesNoHalfFile(t *testing.T) {
 	}
 	if info, err := os.Stat(cfg.File); err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(info.Mode(), err)
+	}
+	file, link := cfg.File, filepath.Join(t.TempDir(), "link.ndjson")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	cfg.File = link
+	if _, err := transfer.Export(t.Context(), store, cfg); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode().Type() != fs.ModeSymlink || strings.Count(read(t, file), "\n") != 250 {
+		t.Errorf("the link is %v, %v, and the file behind it not the export", info.Mode(), err)
 	}
 	cfg.File = dir
 	if _, err := transfer.Export(t.Context(), store, cfg); err == nil || !strings.Contains(err.Error(), "is not a file that can be replaced") {

@@ -93,14 +93,17 @@ func (r *reader) list(column string) graphql.Omittable[[]string] {
 	if !said {
 		return graphql.Omittable[[]string]{}
 	}
-	var list []string
-	text := textOf(value)
-	if strings.HasPrefix(text, "[") && json.Unmarshal([]byte(text), &list) == nil {
-		return graphql.OmittableOf(list)
+	text := strings.TrimSpace(textOf(value))
+	isArray := strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]")
+	var array []string
+	if isArray && json.Unmarshal([]byte(text), &array) == nil {
+		return graphql.OmittableOf(array)
 	}
-	if _, ok := value.(json.RawMessage); ok {
+	if _, isJSON := value.(json.RawMessage); isJSON || isArray {
 		r.fault(column, "must be an array of strings, or a string of them with commas between")
+		return graphql.Omittable[[]string]{}
 	}
+	var list []string
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			list = append(list, item)
