@@ -27,7 +27,8 @@ import (
 	"akin/repo/embedded"
 )
 
-// What a connection may take. A request's own time has to be well within: see serveCommand.Validate.
+// What a connection may take. writeTimeout is well beyond the longest that a request may take, see serveCommand.Validate;
+// readTimeout need not be, for it is over when the request is read, and a body has the time that the request has.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second

@@ -51,23 +51,36 @@ type reading struct {
 
 func (r reading) set(set ast.SelectionSet) *gqlerror.Error {
 	for _, selection := range set {
-		var directives ast.DirectiveList
-		below := func() *gqlerror.Error { return nil }
+		selected, err := r.selects(directivesOf(selection))
+		if err != nil {
+			return err
+		}
+		if !selected {
+			continue
+		}
 		switch selection := selection.(type) {
 		case *ast.Field:
-			directives, below = selection.Directives, func() *gqlerror.Error { return r.field(selection) }
+			err = r.field(selection)
 		case *ast.InlineFragment:
-			directives, below = selection.Directives, func() *gqlerror.Error { return r.set(selection.SelectionSet) }
+			err = r.set(selection.SelectionSet)
 		case *ast.FragmentSpread:
-			directives, below = selection.Directives, func() *gqlerror.Error { return r.spread(selection) }
-		}
-		selected, err := r.selects(directives)
-		if err == nil && selected {
-			err = below()
+			err = r.spread(selection)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func directivesOf(selection ast.Selection) ast.DirectiveList {
+	switch selection := selection.(type) {
+	case *ast.Field:
+		return selection.Directives
+	case *ast.InlineFragment:
+		return selection.Directives
+	case *ast.FragmentSpread:
+		return selection.Directives
 	}
 	return nil
 }

@@ -36,10 +36,13 @@ type Page struct {
 // Page checks the arguments and decodes their cursors, which must be of this scope (see Cursor.Encode). It returns
 // BAD_USER_INPUT for first with last, for a length outside 1 to MaxPage, and for a cursor that is broken or foreign.
 func (a PageArgs) Page(scope string) (Page, error) {
-	page := Page{Size: *cmp.Or(a.First, a.Last, new(DefaultPage)), Backward: a.Last != nil}
+	page := Page{Size: DefaultPage, Backward: a.Last != nil}
 	err := a.CheckSize()
 	if err != nil {
 		return page, err
+	}
+	if size := cmp.Or(a.First, a.Last); size != nil {
+		page.Size = *size
 	}
 	if page.After, err = decodeCursor(scope, "after", a.After); err != nil {
 		return page, err
@@ -48,15 +51,18 @@ func (a PageArgs) Page(scope string) (Page, error) {
 	return page, err
 }
 
-// CheckSize checks all of the arguments but the cursors.
+// CheckSize checks all of the arguments but the cursors. It returns BAD_USER_INPUT for first with last, and for a length outside
+// 1 to MaxPage.
 func (a PageArgs) CheckSize() error {
 	if a.First != nil && a.Last != nil {
 		return BadInput("first", "must not be given together with last")
 	}
-	for name, size := range map[string]*int{"first": a.First, "last": a.Last} {
-		if size != nil && (*size < 1 || *size > MaxPage) {
-			return BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
-		}
+	name := "first"
+	if a.Last != nil {
+		name = "last"
+	}
+	if size := cmp.Or(a.First, a.Last); size != nil && (*size < 1 || *size > MaxPage) {
+		return BadInput(name, fmt.Sprintf("must be 1 to %d", MaxPage))
 	}
 	return nil
 }
