@@ -121,6 +121,9 @@ type CustomerChange struct {
 	Columns   map[string]any // the columns to set, nil for null, by their names in the database
 	OnCreate  map[string]any // those to set besides where nobody has the key: the key itself
 	IfVersion *int
+	// MustExist has the change fail where nobody has the key: one to create a customer with is not given, or is cleared, or a
+	// version is asked for. To create a customer with a key that is cleared would bring back what a change before has removed.
+	MustExist bool
 	Origin    Origin
 }
 
@@ -155,12 +158,18 @@ func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserErr
 		return nil, c.faults
 	}
 	change := &CustomerChange{By: by, Columns: c.columns, OnCreate: map[string]any{}, IfVersion: in.IfVersion, Origin: in.Origin}
-	if by.ExternalID != nil {
+	clears := func(key graphql.Omittable[*string]) bool { return key.IsSet() && key.Value() == nil }
+	switch {
+	case by.ExternalID != nil:
 		change.OnCreate["external_id"] = by.ExternalID
-	}
-	if by.Email != nil {
+		change.MustExist = clears(in.ExternalID)
+	case by.Email != nil:
 		change.OnCreate["email"], change.OnCreate["email_normalized"] = in.By.Email, by.Email
+		change.MustExist = clears(in.Email)
+	default:
+		change.MustExist = in.Origin.ID == nil
 	}
+	change.MustExist = change.MustExist || in.IfVersion != nil
 	return change, nil
 }
 

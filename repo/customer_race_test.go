@@ -307,6 +307,32 @@ func TestCustomersRaceForAKey(t *testing.T) {
 	checkDeadlocks(t, url)
 }
 
+// TestAClearedKeyStaysCleared has 8 clients clear the key that they find a customer by: whoever comes when it is gone finds
+// nobody, and does not bring it back.
+func TestAClearedKeyStaysCleared(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	store, _ := repotest.NewStore(t, open(t, url+"&pool_max_conns=16", nil), "store")
+	conn := connect(t, url)
+	for race := range 50 {
+		email := fmt.Sprint("key", race, "@example.com")
+		upserted(t, store, "CREATED", byEmail(email))
+		counts := map[string]int{}
+		for _, a := range raceCustomers(t, store, each(func(int) *model.UpsertCustomerInput {
+			return change(byEmail(email), func(in *model.UpsertCustomerInput) { in.Email = null[string]() })
+		})) {
+			counts[a.told()]++
+		}
+		if counts["UPDATED"] == 0 || counts["UPDATED"]+counts["NOT_FOUND"] != racers {
+			t.Errorf("race %d: %v", race, counts)
+		}
+	}
+	if left := one[int](t, conn, "SELECT count(email) FROM customers"); left != 0 {
+		t.Errorf("%d of the customers have their email back", left)
+	}
+	checkDeadlocks(t, url)
+}
+
 // TestCustomersRaceWithIdentities has customers and identities come with the same new email: in one customer, whom the
 // identities leave as the others made it.
 func TestCustomersRaceWithIdentities(t *testing.T) {

@@ -259,9 +259,15 @@ func TestUpsertCustomer(t *testing.T) {
 			return change(byExternalID("N"), setEmail("n@example.com"))
 		}, "CREATED N n@example.com -"},
 		{"a new customer takes the key of the change before that of by", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("N"), setID("M")) }, "CREATED M - -"},
-		{"null has nothing to clear in a new customer, not even its key", func(*model.Customer) *model.UpsertCustomerInput {
-			return change(byEmail("n@example.com"), clearEmail, clearID)
+		{"null has nothing to clear in a new customer", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byEmail("n@example.com"), clearID)
 		}, "CREATED - n@example.com -"},
+		{"an email of nobody that is to be cleared", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byEmail("n@example.com"), clearEmail, setID("N"))
+		}, "NOT_FOUND by"},
+		{"an externalId of nobody that is to be cleared", func(*model.Customer) *model.UpsertCustomerInput {
+			return change(byExternalID("N"), clearID, setEmail("n@example.com"))
+		}, "NOT_FOUND by"},
 		{"an externalId is compared byte for byte", func(*model.Customer) *model.UpsertCustomerInput { return byExternalID("JANE") }, "CREATED JANE - -"},
 		{"by externalId", func(*model.Customer) *model.UpsertCustomerInput { return change(byExternalID("jane"), setName) }, "UPDATED jane Jane@Doe.com New"},
 		{"by email in any spelling, which it keeps", func(*model.Customer) *model.UpsertCustomerInput { return change(byEmail(" JANE@DOE.com."), setName) }, "UPDATED jane Jane@Doe.com New"},

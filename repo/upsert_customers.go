@@ -25,7 +25,7 @@ const customerColumns = `store_id, id, external_id, email, email_normalized, pho
 // that of two changes at once neither is lost. An import that brings a customer's ID has it both as by_id and as new_id.
 // Locks are taken in one order: inserts, sorted by key, then updates, sorted by ID. $1 is the store.
 var upsertCustomersSQL = overInput(`change jsonb, on_create jsonb, by_id uuid, by_external_id text, by_email text, by_platform text,
-    by_their_id text, if_version integer, new_id uuid, new_time timestamptz`, `
+    by_their_id text, if_version integer, must_exist boolean, new_id uuid, new_time timestamptz`, `
 found AS MATERIALIZED (
     SELECT position, known AS customer FROM input CROSS JOIN LATERAL (
         SELECT c AS known FROM customers c WHERE store_id = (SELECT $1::uuid) AND id = by_id
@@ -49,7 +49,7 @@ found AS MATERIALIZED (
     ORDER BY input.position, field DESC
 ), verdict AS MATERIALIZED (
     SELECT input.*, customer, changed, field, taken.id AS conflicting_id, CASE
-        WHEN (customer).id IS NULL AND coalesce(if_version::text, nullif(by_id, new_id)::text, by_platform) IS NOT NULL THEN 'NOT_FOUND'
+        WHEN (customer).id IS NULL AND must_exist THEN 'NOT_FOUND'
         WHEN if_version <> (customer).version THEN 'VERSION_CONFLICT'
         WHEN taken.id IS NOT NULL THEN 'TAKEN'
         WHEN (customer).id IN (SELECT (earlier.customer).id FROM found AS earlier WHERE earlier.position < input.position)
@@ -154,7 +154,7 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		changes, creations                          = make([]string, n), make([]string, n)
 		ids, newIDs                                 = make([]*uuid.UUID, n), make([][16]byte, n)
 		externalIDs, emails, platforms, platformIDs = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
-		versions                                    = make([]*int, n)
+		versions, mustExist                         = make([]*int, n), make([]bool, n)
 		times, answered                             = make([]time.Time, n), make([]bool, n)
 	)
 	for i, r := range requests {
@@ -169,11 +169,11 @@ func (s *Store) upsertCustomers(ctx context.Context, q querier, requests []*cust
 		if w.By.Identity != nil {
 			platforms[i], platformIDs[i] = &w.By.Identity.Platform, &w.By.Identity.PlatformCustomerID
 		}
-		versions[i], newIDs[i], times[i] = w.IfVersion, w.id, w.time
+		versions[i], mustExist[i], newIDs[i], times[i] = w.IfVersion, w.MustExist, w.id, w.time
 	}
 	var rows []*upsertedCustomer
 	err = s.write(ctx, q, upsertCustomersSQL, []any{
-		changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, newIDs, times,
+		changes, creations, ids, externalIDs, emails, platforms, platformIDs, versions, mustExist, newIDs, times,
 	}, &rows)
 	if err != nil {
 		return requests, err
@@ -202,8 +202,8 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 	switch fault.Code {
 	case model.UserErrorNotFound:
 		fault.Field, fault.Message = at("by"), "by must be the key of a customer of this store"
-		if r.wanted.IfVersion != nil {
-			fault.Message += "; with ifVersion none is created"
+		if r.wanted.By.ExternalID != nil || r.wanted.By.Email != nil {
+			fault.Message += "; with ifVersion, or where the input clears that key, none is created"
 		}
 	case model.UserErrorVersionConflict:
 		fault.Field = at("ifVersion")

@@ -640,7 +640,7 @@ input UpsertCustomerIdentityInput {
 input UpsertCustomerInput {
   """
   The customer's key. An externalId or an email that nobody has makes a new customer with it, or with what the input has in
-  its place; an ID or an identity that is not there is NOT_FOUND.
+  its place; one that the input clears is NOT_FOUND then, as an ID or an identity that is not there is.
   """
   by: CustomerKey!
   "1 to 255 characters."
