@@ -113,7 +113,8 @@ func checkProperty(value json.Token, nulls bool) *fault {
 	return nil
 }
 
-// checkNumber holds a number to the range of doubles; far beyond it PostgreSQL would read it no more.
+// checkNumber holds a number to the range of doubles, far beyond which PostgreSQL would read it no more, and to a length that
+// it keeps when PostgreSQL has written it, so that an export can be imported.
 func checkNumber(number string) *fault {
 	if len(number) > MaxNumber {
 		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d characters; it has %d", MaxNumber, len(number))}
@@ -124,6 +125,10 @@ func checkNumber(number string) *fault {
 	}
 	if f, err := strconv.ParseFloat(number, 64); err != nil || f == 0 {
 		return &fault{UserErrorInvalid, "must be a number that an IEEE 754 double can hold"}
+	}
+	shift, _ := strconv.Atoi(exponent) // small, for a double that has so few digits holds the number
+	if n := len(digits) + max(shift, -shift); n > MaxNumber {
+		return &fault{UserErrorTooLong, fmt.Sprintf("must have at most %d characters without an exponent; it has %d", MaxNumber, n)}
 	}
 	return nil
 }

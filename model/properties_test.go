@@ -17,6 +17,8 @@ func TestPropertiesFaults(t *testing.T) {
 		{"numbers of all kinds", `{"a": 0, "b": -0.0, "c": 0.000000E+00, "d": 1e308, "e": 5e-324, "f": 12345678901234567890.50, "g": 1e0005}`, ""},
 		{"a number of 1,024 characters", `{"n": 0.` + strings.Repeat("1", 1022) + `}`, ""},
 		{"a number of 1,025 characters", `{"n": 0.` + strings.Repeat("1", 1023) + `}`, "TOO_LONG n must have at most 1024 characters; it has 1025"},
+		{"a number of 1,024 characters when written out", `{"n": 0.` + strings.Repeat("1", 717) + `e-305}`, ""},
+		{"a number of 1,025 characters when written out", `{"n": 0.` + strings.Repeat("1", 718) + `e-305}`, "TOO_LONG n must have at most 1024 characters without an exponent; it has 1025"},
 		{"a number that is too large", `{"n": 1e400}`, "INVALID n must be a number that an IEEE 754 double can hold"},
 		{"a number that is too small", `{"n": -1e-20000}`, "INVALID n must be a number that an IEEE 754 double can hold"},
 		{"a zero of too many digits", `{"n": 0e-20000}`, "INVALID n must be a number that an IEEE 754 double can hold"},
