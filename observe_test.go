@@ -177,6 +177,26 @@ func TestWithoutAnAddressThereAreNoMetrics(t *testing.T) {
 	}
 }
 
+func TestTheLogHasWhatIsOfItsLevel(t *testing.T) {
+	t.Parallel()
+	for level, requests := range map[string]int{"info": 2, "warn": 0} {
+		var log written
+		p := startLogging(t, &log, "--database-url", repotest.URL(t), "--log-level", level, "--slow-statement", "1ns")
+		p.get(t, "/healthz")
+		p.get(t, "/healthz")
+		p.stop()
+		if n := strings.Count(log.String(), "msg=request"); n != requests {
+			t.Errorf("%s: %d requests are logged, want %d", level, n, requests)
+		}
+		if !strings.Contains(log.String(), `level=WARN msg="slow statement"`) {
+			t.Errorf("%s: no warning is logged", level)
+		}
+	}
+	if code, _, stderr := command(t, "--log-level", "loud", "store", "list"); code != 2 || !strings.Contains(stderr, "--log-level") {
+		t.Errorf("a level that is none exits with %d: %s", code, stderr)
+	}
+}
+
 // collector is an OpenTelemetry collector that keeps what it is sent.
 type collector struct {
 	*httptest.Server

@@ -51,6 +51,7 @@ type cli struct {
 	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
 	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 
+	LogLevel      slog.Level    `env:"AKIN_LOG_LEVEL" default:"info" help:"The least that is logged: info, with a line for each request, warn or error."`
 	SlowStatement time.Duration `env:"AKIN_SLOW_STATEMENT" default:"500ms" help:"Log SQL statements that take this long or longer, without their values; 0 for none (${default})."`
 
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "akin: %v\n", err)
 		return 2
 	}
-	options := &slog.HandlerOptions{ReplaceAttr: redact}
+	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: redact}
 	if c.LogFormat == "json" {
 		c.log = slog.New(slog.NewJSONHandler(stderr, options))
 	} else {

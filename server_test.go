@@ -34,11 +34,17 @@ type program struct {
 // start runs main with these arguments on a free port, until the test ends.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startLogging(t, t.Output(), args...)
+}
+
+// startLogging is start, with the log going elsewhere.
+func startLogging(t *testing.T, log io.Writer, args ...string) *program {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	read, write := io.Pipe()
 	exited := make(chan int, 1)
 	go func() {
-		exited <- run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), nil, write, t.Output())
+		exited <- run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), nil, write, log)
 		write.Close()
 	}()
 	p := &program{stop: func() int {
