@@ -120,6 +120,18 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			200, "BAD_USER_INPUT", "by must have exactly one field; it has 2", "by",
 		},
 		{
+			"a null beside the key of a oneOf",
+			byKey,
+			variables{"by": variables{"id": unknownID, "email": nil}},
+			400, "BAD_USER_INPUT", "$by.email must not be null: exactly one field may be given", "$by.email",
+		},
+		{
+			"a variable that may be null for the key of a oneOf",
+			"query ($id: ID) { customer(by: {id: $id}) { id } }",
+			variables{"id": nil},
+			400, "GRAPHQL_VALIDATION_FAILED", `"$id" is of type "ID" but must be non-nullable`, "",
+		},
+		{
 			"two keys of a oneOf as literals",
 			`{ customer(by: {id: "x", email: "y"}) { id } }`, nil, 400, "GRAPHQL_VALIDATION_FAILED", "", "",
 		},
@@ -141,25 +153,25 @@ func TestBadArgumentsAreNamed(t *testing.T) {
 			"a number for a string",
 			upsert,
 			variables{"input": variables{"platform": "shopify", "platformCustomerId": 7, "email": "a@doe.com"}},
-			400, "BAD_USER_INPUT", "$input.platformCustomerId: cannot use", "$input.platformCustomerId",
+			400, "BAD_USER_INPUT", "$input.platformCustomerId: must be a String", "$input.platformCustomerId",
 		},
 		{
 			"a string for an object",
 			upsert,
 			variables{"input": "shopify"},
-			400, "BAD_USER_INPUT", "$input: must be a UpsertCustomerIdentityInput", "$input",
+			400, "BAD_USER_INPUT", "$input: must be an UpsertCustomerIdentityInput", "$input",
 		},
 		{
 			"a word for a number",
 			page,
 			variables{"first": "ten"},
-			400, "BAD_USER_INPUT", "$first: cannot use string as Int", "$first",
+			400, "BAD_USER_INPUT", "$first: must be an Int", "$first",
 		},
 		{
 			"a fraction for a whole number",
 			page,
 			variables{"first": 1.5},
-			400, "BAD_USER_INPUT", "$first: cannot use float64 as Int", "$first",
+			400, "BAD_USER_INPUT", "$first: must be an Int", "$first",
 		},
 		{
 			"an unknown enum value",

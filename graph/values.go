@@ -181,7 +181,7 @@ func reads[T any](unmarshal func(any) (T, error)) func(any) error {
 
 // check looks for what cannot be read in a value of this type; path is the way there. An enum's value must be one of its
 // names to the letter: gqlparser does not mind the case, and resolvers would not know what it lets pass. Nor does it mind the
-// null of a variable where the variable or the place has a default.
+// null of a variable where the variable or the place has a default, or of a key beside another where only one may be (@oneOf).
 func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 	if value == nil {
 		if of.NonNull {
@@ -211,7 +211,11 @@ func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 			if !given {
 				continue
 			}
-			if err := v.check(field.Type, inner, append(path, ast.PathName(field.Name))); err != nil {
+			path := append(path, ast.PathName(field.Name))
+			if inner == nil && definition.Directives.ForName("oneOf") != nil {
+				return gqlerror.Wrap(model.BadInput(path.String(), "must not be null: exactly one field may be given"))
+			}
+			if err := v.check(field.Type, inner, path); err != nil {
 				return err
 			}
 		}
@@ -226,7 +230,11 @@ func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 // ruleOf is what a value of a type must be; with names, an enum's is one of those.
 func ruleOf(definition *ast.Definition, names bool) string {
 	if definition.Kind != ast.Enum || !names {
-		return "must be a " + definition.Name
+		article := "a "
+		if strings.Contains("AEIOU", definition.Name[:1]) {
+			article = "an "
+		}
+		return "must be " + article + definition.Name
 	}
 	var values []string
 	for _, value := range definition.EnumValues {

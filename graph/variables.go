@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"akin/model"
@@ -10,9 +9,6 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
-
-// noValue are gqlparser's messages of variables that quote nothing of the request: kinds of JSON and names of types.
-var noValue = regexp.MustCompile(`^(must be defined|cannot be null|cannot use \w+ as \w+|must be a \w+, not a \w+)$`)
 
 // variableError words what gqlparser finds wrong with a variable: its place, as far as the schema knows the way there,
 // and the rule. With names, it tells those that the place has in the schema.
@@ -25,14 +21,18 @@ func variableError(operation *ast.OperationDefinition, at *gqlerror.Error, names
 		message = fmt.Sprintf("unknown field of %s, which has %s", definition.Name, strings.Join(fieldNames(definition), ", "))
 	case unknown:
 		message = "unknown field of " + definition.Name
-	case !noValue.MatchString(message):
+	case message != missing && message != isNull: // which quotes the value, or tells its type in Go
 		message = ruleOf(definition, names)
 	}
 	return variablePlace(at) + ": " + message
 }
 
-// unknownField is gqlparser's message of a key that an input object does not have.
-const unknownField = "unknown field"
+// Messages of gqlparser's.
+const (
+	unknownField = "unknown field" // of a key that an input object does not have
+	missing      = "must be defined"
+	isNull       = "cannot be null"
+)
 
 // knownPath is the way to what gqlparser finds wrong with a variable, as far as the schema knows it.
 func knownPath(at *gqlerror.Error) ast.Path {

@@ -264,7 +264,7 @@ func checkList(field string, values []string, normalize func(string) (string, *f
 	for i, value := range values {
 		var f *fault
 		if checked[i], f = normalize(value); f != nil {
-			return nil, f.badInput(fmt.Sprintf("%s.%d", field, i))
+			return nil, f.badInput(fmt.Sprintf("%s[%d]", field, i))
 		}
 	}
 	return checked, nil

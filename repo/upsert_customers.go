@@ -202,8 +202,11 @@ func (u *upsertedCustomer) answer(r *customerRequest) {
 	switch fault.Code {
 	case model.UserErrorNotFound:
 		fault.Field, fault.Message = at("by"), "by must be the key of a customer of this store"
-		if r.wanted.By.ExternalID != nil || r.wanted.By.Email != nil {
-			fault.Message += "; with ifVersion, or where the input clears that key, none is created"
+		switch by := r.wanted.By; {
+		case r.wanted.IfVersion != nil:
+			fault.Message += "; with ifVersion none is created"
+		case by.ExternalID != nil, by.Email != nil:
+			fault.Message += "; none is created with a key that the input clears"
 		}
 	case model.UserErrorVersionConflict:
 		fault.Field = at("ifVersion")
