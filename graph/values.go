@@ -231,7 +231,7 @@ func (v values) check(of *ast.Type, value any, path ast.Path) *gqlerror.Error {
 func ruleOf(definition *ast.Definition, names bool) string {
 	if definition.Kind != ast.Enum || !names {
 		article := "a "
-		if strings.Contains("AEIOU", definition.Name[:1]) {
+		if strings.ContainsRune("AEIOU", rune(definition.Name[0])) {
 			article = "an "
 		}
 		return "must be " + article + definition.Name
