@@ -294,8 +294,8 @@ func TestAnAnswerTooLargeSaysWhatIsWritten(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsNotMadeOfMoreThanItMayBe asks for the IDs of events with long properties: the answer would be short, but
-// what it is made of is not.
+// TestAnAnswerIsNotMadeOfMoreThanItMayBe asks for the IDs of events with long properties, and for the properties of
+// others, of whom there is none: the answer would be short, but what it is made of is not.
 func TestAnAnswerIsNotMadeOfMoreThanItMayBe(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, func(cfg *graph.Config) { cfg.Limits.Result = 10_000 })
@@ -311,7 +311,7 @@ func TestAnAnswerIsNotMadeOfMoreThanItMayBe(t *testing.T) {
 		}
 		a.must(t, nil, upsert, map[string]any{"inputs": inputs})
 	}
-	const events = `query ($n: Int!) { customer(by: {email: "a@doe.com"}) { events(first: $n) { nodes { id } } } }`
+	const events = `query ($n: Int!) { customer(by: {email: "a@doe.com"}) { events(first: $n) { nodes { id } } none: events(type: "other") { nodes { properties } } } }`
 	a.must(t, nil, events, map[string]any{"n": 60})
 	got := a.query(t, events, map[string]any{"n": 80})
 	got.check(t, http.StatusBadRequest, "RESULT_TOO_LARGE", "the rows that it is made of more than 1048576: ask for less")

@@ -33,6 +33,7 @@ type requestRecord struct {
 	rootField string // of the schema, or severalFields
 	operation string // its name
 	cost      int    // of the operation
+	shown     repo.Columns
 	code      string // of the first error
 	paid      *payment
 	effort    *repo.Effort

@@ -129,8 +129,7 @@ func (c client) send(document string, variables map[string]any, harm uint64) rep
 	return got
 }
 
-// settle repeats a mutation until it has nothing new to say. One that takes away the key that it finds its customer by
-// always has.
+// settle repeats a mutation until it has nothing new to say. One whose fields undo one another always has.
 func (c client) settle(document string, variables map[string]any, harm uint64) bool {
 	before := c.send(document, variables, harm)
 	for range 3 {

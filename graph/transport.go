@@ -158,7 +158,7 @@ func (e *endpoint) execute(ctx context.Context, r *http.Request, token *repo.Tok
 	if err := record.paid.raise(record.cost); err != nil {
 		return nil, err
 	}
-	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID)), e.limits.Result)
+	ctx = withMostOf(withStore(ctx, e.db.Store(token.StoreID).Showing(record.shown)), e.limits.Result)
 	next, ctx := e.exec.DispatchOperation(ctx, operation)
 	response := next(ctx)
 	if response == nil { // gqlgen's word for a context that has ended
@@ -198,8 +198,8 @@ func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 	return body, err
 }
 
-// mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. Rows have what nobody asks
-// for, too.
+// mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. A row has what is asked of any
+// other of its kind, too.
 func mostRead(most int) int { return max(2*most, 1<<20) }
 
 // isTooLarge reports whether a field was given up for the sake of the answer's size.

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"akin/model"
+	"akin/repo"
 )
 
 // values is the extension of gqlgen that reads values before anything runs, as GraphQL demands: gqlgen reads a scalar of
@@ -25,8 +26,9 @@ func (values) ExtensionName() string { return "Values" }
 // Validate is part of graphql.HandlerExtension.
 func (values) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationContext checks the operation's variables and, of every field that is to run, its directives and arguments.
-func (v values) MutateOperationContext(_ context.Context, operation *graphql.OperationContext) *gqlerror.Error {
+// MutateOperationContext checks the operation's variables and, of every field that is to run, its directives and arguments. It
+// notes what these fields show.
+func (v values) MutateOperationContext(ctx context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	for _, variable := range operation.Operation.VariableDefinitions {
 		value := operation.Variables[variable.Variable]
 		if v.check(variable.Type, value, ast.Path{ast.PathName("$")}) != nil { // once more, with the name as it may be told
@@ -35,8 +37,9 @@ func (v values) MutateOperationContext(_ context.Context, operation *graphql.Ope
 	}
 	r := reading{
 		values: v, variables: operation.Variables, writes: operation.Operation.Operation == ast.Mutation,
-		fragments: map[string]bool{},
+		fragments: map[string]bool{}, shown: repo.Columns{},
 	}
+	recordFrom(ctx).shown = r.shown
 	return r.set(operation.Operation.SelectionSet)
 }
 
@@ -47,6 +50,7 @@ type reading struct {
 	variables map[string]any
 	writes    bool
 	fragments map[string]bool // that it has come to
+	shown     repo.Columns    // by the fields that it has come to
 }
 
 func (r reading) set(set ast.SelectionSet) *gqlerror.Error {
@@ -112,6 +116,7 @@ func (r reading) spread(spread *ast.FragmentSpread) *gqlerror.Error {
 }
 
 func (r reading) field(field *ast.Field) *gqlerror.Error {
+	show(r.shown, field)
 	if len(field.Arguments) > 0 {
 		if err := r.arguments(field); err != nil {
 			err.Locations = []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}}

@@ -91,7 +91,7 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 // functions can narrow the identities there to those of customers that may be on the page: a walk through all of them
 // would cost the length of the store.
 func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...func(identities *bun.SelectQuery)) *bun.SelectQuery {
-	query := s.db.NewSelect().Model((*model.Customer)(nil)).Where("c.store_id = ?", p.addHidden(s.id))
+	query := selectRows[model.Customer](s).Where("c.store_id = ?", p.addHidden(s.id))
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
 	}
@@ -146,24 +146,20 @@ func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Cust
 	}
 	switch {
 	case by.Email != nil:
-		return first[model.Customer](ctx, s, selectCustomer+`email_normalized = $2`, *by.Email)
+		return first[model.Customer](ctx, s, `email_normalized = $2`, *by.Email)
 	case by.ExternalID != nil:
-		return first[model.Customer](ctx, s, selectCustomer+`external_id = $2`, *by.ExternalID)
+		return first[model.Customer](ctx, s, `external_id = $2`, *by.ExternalID)
 	case by.Identity != nil:
-		return first[model.Customer](ctx, s, selectCustomer+`id = (SELECT customer_id FROM customer_identities
+		return first[model.Customer](ctx, s, `id = (SELECT customer_id FROM customer_identities
 			WHERE store_id = (SELECT $1::uuid) AND platform = $2 AND platform_customer_id = $3)`,
 			by.Identity.Platform, by.Identity.PlatformCustomerID)
 	}
-	return first[model.Customer](ctx, s, selectCustomer+`id = $2`, *by.ID)
+	return first[model.Customer](ctx, s, `id = $2`, *by.ID)
 }
-
-// selectCustomer, selectIdentity and selectEvent begin the statements that find rows by a key. These are short enough for
-// Bun to take longer to compose one than it takes to send. For the store, see addHidden.
-const selectCustomer = `SELECT ` + customerColumns + ` FROM customers WHERE store_id = (SELECT $1::uuid) AND `
 
 // CustomersByID returns the customers with these IDs, those that there are.
 func (s *Store) CustomersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Customer, error) {
-	return withIDs(ctx, s, selectCustomer, ids, customerID)
+	return withIDs(ctx, s, ids, customerID)
 }
 
 // Nodes returns the objects with these IDs in their order, nil for each that the store does not have. It returns

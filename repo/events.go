@@ -36,8 +36,7 @@ func (s *Store) EventPages(
 	ctx context.Context, customers []uuid.UUID, page model.EventPage,
 ) (map[uuid.UUID]*model.CustomerEventConnection, error) {
 	var p params
-	each := s.db.NewSelect().Model((*model.CustomerEvent)(nil)).
-		Where("e.store_id = ?", p.add(s.id)).Where("e.customer_id = customer.id")
+	each := selectRows[model.CustomerEvent](s).Where("e.store_id = ?", p.add(s.id)).Where("e.customer_id = customer.id")
 	if page.Type != "" {
 		each.Where("e.type = ?", p.add(page.Type))
 	}
@@ -75,11 +74,9 @@ func (s *Store) CountEvents(ctx context.Context) (int, error) {
 }
 
 func (s *Store) selectEvents(p *params) *bun.SelectQuery {
-	return s.db.NewSelect().Model((*model.CustomerEvent)(nil)).Where("e.store_id = ?", p.addHidden(s.id))
+	return selectRows[model.CustomerEvent](s).Where("e.store_id = ?", p.addHidden(s.id))
 }
 
-const selectEvent = `SELECT ` + eventColumns + ` FROM customer_events WHERE store_id = (SELECT $1::uuid) AND `
-
 func (s *Store) eventsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerEvent, error) {
-	return withIDs(ctx, s, selectEvent, ids, eventID)
+	return withIDs(ctx, s, ids, eventID)
 }

@@ -56,7 +56,7 @@ func (s *Store) CountCustomerIdentities(ctx context.Context, filter *model.Custo
 }
 
 func (s *Store) selectIdentities(p *params, f *model.CustomerIdentityFilter) *bun.SelectQuery {
-	query := s.db.NewSelect().Model((*model.CustomerIdentity)(nil))
+	query := selectRows[model.CustomerIdentity](s)
 	if f.Platform == nil {
 		query.Where("i.store_id = ?", p.addHidden(s.id))
 	} else { // how common a platform is depends on the store
@@ -82,16 +82,14 @@ func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityK
 		return nil, err
 	}
 	if by.ID != nil {
-		return first[model.CustomerIdentity](ctx, s, selectIdentity+`id = $2`, *by.ID)
+		return first[model.CustomerIdentity](ctx, s, `id = $2`, *by.ID)
 	}
-	return first[model.CustomerIdentity](ctx, s, selectIdentity+`platform = $2 AND platform_customer_id = $3`,
+	return first[model.CustomerIdentity](ctx, s, `platform = $2 AND platform_customer_id = $3`,
 		by.PlatformIdentity.Platform, by.PlatformIdentity.PlatformCustomerID)
 }
 
-const selectIdentity = `SELECT ` + identityColumns + ` FROM customer_identities WHERE store_id = (SELECT $1::uuid) AND `
-
 func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {
-	return withIDs(ctx, s, selectIdentity, ids, identityID)
+	return withIDs(ctx, s, ids, identityID)
 }
 
 // IdentityPage checks the arguments of Customer.identities. It returns BAD_USER_INPUT for one that breaks its rule.

@@ -153,8 +153,13 @@ func (l list[T]) rows(ctx context.Context, s *Store, query *bun.SelectQuery, p p
 	return rows, err
 }
 
-// first returns the first row that a statement gives for the store and a key, nil where there is none.
-func first[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
+// first returns the first of the store's rows that meets a condition, in which $2 and so on are the key, nil where there is none.
+func first[T any](ctx context.Context, s *Store, condition string, key ...any) (*T, error) {
+	return only[T](ctx, s, selectWhere[T](s, condition), key...)
+}
+
+// only returns the row that a statement gives for the store, which is $1, and a key, nil where there is none.
+func only[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
 	var rows []*T
 	if err := s.read(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
 		return nil, err
@@ -162,14 +167,14 @@ func first[T any](ctx context.Context, s *Store, query string, key ...any) (*T, 
 	return rows[0], nil
 }
 
-// withIDs returns the rows of a table that have one of these IDs; query is what selects them, up to that condition.
-func withIDs[T any](ctx context.Context, s *Store, query string, ids []uuid.UUID, id func(*T) uuid.UUID) (map[uuid.UUID]*T, error) {
+// withIDs returns the store's rows that have one of these IDs.
+func withIDs[T any](ctx context.Context, s *Store, ids []uuid.UUID, id func(*T) uuid.UUID) (map[uuid.UUID]*T, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	// A plan for any number of IDs reads all of a table that has yet to be analyzed, and would be kept while the table grows.
 	p := params{values: []any{s.id}, planAnew: len(ids) > 1}
-	query += `id ` + string(p.among(ids))
+	query := selectWhere[T](s, `id `+string(p.among(ids)))
 	var rows []*T
 	if err := s.read(ctx, query, p.args(), &rows); err != nil {
 		return nil, err

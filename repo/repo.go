@@ -88,6 +88,7 @@ type Store struct {
 	pool    *pool
 	replica *replica // nil where there is none
 	id      uuid.UUID
+	shown   Columns // of the rows that are read; nil for all
 
 	lastSettled *lastSettled // the database's
 }

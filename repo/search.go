@@ -197,7 +197,7 @@ func (s *Store) walk(
 	if err := l.order.page(passed, &p, l.direction, bounds); err != nil {
 		return nil, err
 	}
-	query := s.db.NewSelect().Model((*model.Customer)(nil)).ModelTableExpr("(?) AS c", passed)
+	query := selectRows[model.Customer](s).ModelTableExpr("(?) AS c", passed)
 	if len(f.Tags) > 0 {
 		whereTags(query, &p, f.Tags)
 	}

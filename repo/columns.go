@@ -1,0 +1,54 @@
+package repo
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"akin/model"
+)
+
+// Columns are names of columns, by the model of their table.
+type Columns map[reflect.Type][]string
+
+// needed are the columns that Akin itself goes by: rows are told apart by them, belong to one another, and stand in order.
+var needed = Columns{
+	reflect.TypeFor[model.Customer]():         {"id", "email_normalized", "last_name", "updated_at"},
+	reflect.TypeFor[model.CustomerIdentity](): {"id", "customer_id", "platform", "updated_at"},
+	reflect.TypeFor[model.CustomerEvent]():    {"id", "customer_id", "occurred_at"},
+}
+
+// Showing returns the store for an answer that shows no other columns of customers, identities and events: of a row that is read
+// for it, whatever else Akin does not need itself is the zero value. An upsert answers with the whole row as before. (Measured: a
+// page of 50 customers with 15 properties each, of which it shows none, comes 1.7 times as fast as with whole rows.)
+func (s *Store) Showing(columns Columns) *Store {
+	showing := *s
+	showing.shown = columns
+	return &showing
+}
+
+// columnsOf returns the columns that are to be read of a model's rows, in the order of the table.
+func columnsOf[T any](s *Store) []string {
+	row := reflect.TypeFor[T]()
+	var columns []string
+	for _, field := range s.db.Table(row).Fields {
+		if s.shown == nil || slices.Contains(needed[row], field.Name) || slices.Contains(s.shown[row], field.Name) {
+			columns = append(columns, field.Name)
+		}
+	}
+	return columns
+}
+
+// selectRows begins a query for rows of a model.
+func selectRows[T any](s *Store) *bun.SelectQuery {
+	return s.db.NewSelect().Model((*T)(nil)).Column(columnsOf[T](s)...)
+}
+
+// selectWhere returns the statement that selects the store's rows that meet a condition; the store is $1. It is short enough for
+// Bun to take longer to compose it than it takes to send. For the store, see addHidden.
+func selectWhere[T any](s *Store, condition string) string {
+	return "SELECT " + strings.Join(columnsOf[T](s), ", ") + " FROM " + s.db.Table(reflect.TypeFor[T]()).Name +
+		" WHERE store_id = (SELECT $1::uuid) AND " + condition
+}
