@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -77,9 +78,22 @@ type cli struct {
 
 func main() {
 	keepHeapFloor()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		ends = append(ends, syscall.SIGHUP)
+	}
+	signal.Ignore(syscall.SIGPIPE) // a write fails instead, and Akin's own PostgreSQL is stopped as after any failure
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Validate holds the flags of all commands to their rules.
+func (c *cli) Validate() error {
+	if c.SlowStatement < 0 {
+		return fmt.Errorf("--slow-statement must be 0 or more; it is %s", c.SlowStatement)
+	}
+	return nil
 }
 
 // run is the whole program; it returns its exit status: 0, 1 for a failure, 2 for a misuse of the command line.
@@ -195,8 +209,19 @@ func (s *serveCommand) Validate() error {
 	if s.Timeout < time.Millisecond || s.Timeout > shutdownTimeout {
 		return fmt.Errorf("--timeout must be 1ms to %s; it is %s", shutdownTimeout, s.Timeout)
 	}
+	if s.Listen == "" { // which would be every address, and any port
+		return errors.New("--listen must be an address, such as 127.0.0.1:8080; it is empty")
+	}
+	for _, origin := range s.Origins {
+		if !isOrigin.MatchString(origin) {
+			return fmt.Errorf("--origins must be such as https://admin.example, with nothing behind the host or its port, or *; %q is not", origin)
+		}
+	}
 	return errors.Join(s.Limits.Verify(), s.RateLimit.Verify(s.Limits))
 }
+
+// isOrigin knows what a browser calls an origin; a host, or a port, may have a * in it.
+var isOrigin = regexp.MustCompile(`^(\*|[a-z][a-z0-9+.-]*://[^/?#\s]+)$`)
 
 // Run serves until ctx is done, then lets the requests in flight finish.
 func (s *serveCommand) Run(ctx context.Context, c *cli) error {
