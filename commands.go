@@ -164,7 +164,7 @@ type importCommand struct {
 	File        string        `arg:"" help:"A CSV or NDJSON file of the API's fields or their snake_case, or - for standard input."`
 	Kind        transfer.Kind `enum:"identities,customers,events" default:"identities" help:"identities, customers or events (${default})."`
 	Store       string        `default:"default" placeholder:"NAME" help:"The store to import into (${default})."`
-	Failed      string        `placeholder:"FILE" help:"Where the rows that fail are written. Default: beside FILE."`
+	Failed      string        `placeholder:"FILE" help:"The file for rows that fail, replaced if there is one. Default: a new one beside FILE."`
 	Concurrency int           `default:"2" help:"How many batches to write at once (${default})."`
 }
 

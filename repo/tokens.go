@@ -266,7 +266,7 @@ func (db *DB) RotateToken(
 			return err
 		}
 		if len(old) == 0 {
-			return model.BadInput("token", fmt.Sprintf("%q is not a valid token of store %q", oldName, storeName))
+			return model.BadInput("token", fmt.Sprintf("%q is not a valid token of store %q", model.Redact(oldName), storeName))
 		}
 		token, row, err = insertToken(ctx, tx, &Token{
 			StoreID: store.ID, Name: newName, Scope: old[0].Scope, ExpiresAt: expires,
@@ -303,5 +303,5 @@ func (db *DB) RevokeToken(ctx context.Context, storeName, name string) error {
 	if n, err := result.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	return model.BadInput("token", fmt.Sprintf("%q does not exist in store %q", name, storeName))
+	return model.BadInput("token", fmt.Sprintf("%q does not exist in store %q", model.Redact(name), storeName))
 }

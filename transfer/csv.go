@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"akin/model"
 )
 
 // csvRows reads CSV by RFC 4180, with a header in any order. An empty cell says nothing, so that it keeps what is
@@ -39,7 +41,7 @@ func newCSVRows(k *kind, in *lines, first line) (*csvRows, error) {
 	for _, name := range names {
 		column, ok := k.column(strings.TrimSpace(name))
 		if !ok {
-			return nil, fmt.Errorf("the header has the unknown column %q; the columns are %s", name, k.known())
+			return nil, fmt.Errorf("the header has the unknown column %q; the columns are %s", model.Redact(name), k.known())
 		}
 		if column != remark && slices.Contains(c.columns, column) {
 			return nil, fmt.Errorf("the header has the column %q twice", name)

@@ -3,14 +3,20 @@ package transfer
 import (
 	"bufio"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 )
 
 // failedFile is the file of failed rows, which exists from the first of them on.
 type failedFile struct {
 	path string
-	rows rows
+	// replaces has the file take the place of one that is there; else the path gets a number behind.
+	replaces bool
+	rows     rows
 
 	mu   sync.Mutex // guards what follows
 	file *os.File
@@ -22,7 +28,7 @@ func (f *failedFile) add(r row) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.file == nil {
-		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		file, err := f.create()
 		if err != nil {
 			return err
 		}
@@ -33,6 +39,21 @@ func (f *failedFile) add(r row) error {
 	}
 	_, err := f.out.Write(f.rows.failedRow(r))
 	return err
+}
+
+func (f *failedFile) create() (*os.File, error) {
+	if f.replaces {
+		return os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	}
+	extension := filepath.Ext(f.path)
+	name := strings.TrimSuffix(f.path, extension)
+	for n := 2; ; n++ {
+		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return file, err
+		}
+		f.path = fmt.Sprintf("%s-%d%s", name, n, extension)
+	}
 }
 
 // close writes what is left.

@@ -67,6 +67,24 @@ func TestImportPutsFailedRowsOfCSVIntoAFileThatCanBeMended(t *testing.T) {
 	}
 }
 
+func TestAFileOfFailedRowsIsNotLostToTheNext(t *testing.T) {
+	t.Parallel()
+	store := setup(t)
+	cfg := transfer.ImportConfig{Kind: transfer.Identities, File: write(t, "a.csv", "platform,platformCustomerId,email\nwoocommerce,1,jane\n")}
+	first, second := mustImport(t, store, cfg), mustImport(t, store, cfg)
+	third := mustImport(t, store, cfg)
+	for report, name := range map[transfer.Report]string{first: "a.failed.csv", second: "a.failed-2.csv", third: "a.failed-3.csv"} {
+		if filepath.Base(report.FailedFile) != name || !strings.Contains(read(t, report.FailedFile), ",jane") {
+			t.Errorf("the failed rows are in %s, want %s", report.FailedFile, name)
+		}
+	}
+	cfg.Failed = first.FailedFile
+	cfg.File = write(t, "b.csv", "platform,platformCustomerId,email\nwoocommerce,2,bob\n")
+	if report := mustImport(t, store, cfg); report.FailedFile != cfg.Failed || strings.Contains(read(t, cfg.Failed), ",jane\n") {
+		t.Errorf("a file that is named for the failed rows is not replaced: %s", read(t, report.FailedFile))
+	}
+}
+
 func TestImportPutsFailedRowsOfNDJSONIntoAFileThatCanBeMended(t *testing.T) {
 	t.Parallel()
 	store := setup(t)

@@ -139,7 +139,7 @@ func (k *kind) parse(text []byte) (values, error) {
 func (k *kind) add(v values, name string, value any) error {
 	column, ok := k.column(name)
 	if !ok {
-		return fmt.Errorf("the row has the unknown member %q; the members are %s", name, k.known())
+		return fmt.Errorf("the row has the unknown member %q; the members are %s", model.Redact(name), k.known())
 	}
 	if column == remark {
 		return nil

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"akin/model"
 )
 
 // ndjsonRows reads one JSON object a line. What is omitted says nothing, so that it keeps what is known.
@@ -49,14 +51,14 @@ func (n *ndjsonRows) unwrap(text []byte) ([]byte, error) {
 	}
 	for name := range members {
 		if column, _ := n.kind.column(name); name != wrapper && column != remark {
-			return text, fmt.Errorf("the row has the member %q beside %s", name, wrapper)
+			return text, fmt.Errorf("the row has the member %q beside %s", model.Redact(name), wrapper)
 		}
 	}
 	var broken string
 	if json.Unmarshal(members[wrapper], &broken) == nil {
 		return []byte(broken), nil
 	}
-	return members[wrapper], nil
+	return n.unwrap(members[wrapper]) // a row that was wrapped when it failed is so twice
 }
 
 func (n *ndjsonRows) extension() string { return ".ndjson" }

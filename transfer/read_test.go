@@ -78,6 +78,8 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 		"nothing":                   {"", "is empty"},
 		"blank lines":               {"\n \n", "is empty"},
 		"a JSON array":              {`[{"platform":"woocommerce"}]`, "JSON array"},
+		"gzip":                      {"\x1f\x8b\x08\x00", "gunzip"},
+		"an email for a header":     {"jane@doe.com,woocommerce,1\n", `unknown column "(not shown)"`},
 		"UTF-16":                    {"\xff\xfep\x00l\x00a\x00", "UTF-16"},
 	}
 	for name, c := range cases {
@@ -104,9 +106,16 @@ func TestImportRefusesAFileBeforeItWritesAnything(t *testing.T) {
 	t.Run("failed rows over the file itself", func(t *testing.T) {
 		t.Parallel()
 		file := write(t, "customers.csv", "platform,platformCustomerId,email\n,,\n")
-		_, err := transfer.Import(t.Context(), nil, transfer.ImportConfig{Kind: transfer.Identities, File: file, Failed: file})
-		if err == nil || !strings.Contains(err.Error(), "is the file to read") {
-			t.Error(err)
+		redirected, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer redirected.Close()
+		for _, cfg := range []transfer.ImportConfig{{File: file}, {File: "-", Stdin: redirected}} {
+			cfg.Kind, cfg.Failed = transfer.Identities, file
+			if _, err := transfer.Import(t.Context(), nil, cfg); err == nil || !strings.Contains(err.Error(), "is the file to read") {
+				t.Error(err)
+			}
 		}
 	})
 }

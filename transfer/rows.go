@@ -63,6 +63,8 @@ func openRows(k *kind, source io.Reader, name string) (rows, error) {
 		_, _ = in.reader.Discard(len(mark)) // they are in the buffer
 	case bytes.HasPrefix(mark, []byte("\xFF\xFE")), bytes.HasPrefix(mark, []byte("\xFE\xFF")):
 		return nil, errors.New("the file is in UTF-16; save it as UTF-8")
+	case bytes.HasPrefix(mark, []byte("\x1F\x8B")):
+		return nil, errors.New("the file is compressed with gzip: gunzip -c FILE | akin import - does it")
 	}
 	first, err := in.nextFilled()
 	if errors.Is(err, io.EOF) {
