@@ -192,6 +192,9 @@ func TestTheLogHasWhatIsOfItsLevel(t *testing.T) {
 			t.Errorf("%s: no warning is logged", level)
 		}
 	}
+	if code, _, stderr := command(t, "--log-rate=-1"); code != 2 || !strings.Contains(stderr, "--log-rate must be 0 to") {
+		t.Errorf("a rate that is none exits with %d: %s", code, stderr)
+	}
 	if code, _, stderr := command(t, "--log-level", "loud", "store", "list"); code != 2 || !strings.Contains(stderr, "--log-level") {
 		t.Errorf("a level that is none exits with %d: %s", code, stderr)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -52,7 +53,7 @@ type cli struct {
 	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
 	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 
-	LogLevel      slog.Level    `env:"AKIN_LOG_LEVEL" default:"info" help:"The least that is logged: info, with a line for each request, warn or error."`
+	LogLevel      slog.Level    `env:"AKIN_LOG_LEVEL" default:"info" help:"The least that is logged: info, with the requests, warn or error."`
 	SlowStatement time.Duration `env:"AKIN_SLOW_STATEMENT" default:"500ms" help:"Log SQL statements that take this long or longer, without their values; 0 for none (${default})."`
 
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
@@ -195,6 +196,7 @@ type serveCommand struct {
 	Playground *bool         `env:"AKIN_PLAYGROUND" negatable:"" help:"Serve the playground at /. Default: only with Akin's own PostgreSQL."`
 	Metrics    string        `name:"metrics-listen" env:"AKIN_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus /metrics, apart from the API. Default: nowhere."`
 	Traces     string        `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Where to send traces, by OTLP over HTTP, such as http://localhost:4318. Default: nowhere."`
+	LogRate    int           `env:"AKIN_LOG_RATE" default:"1000" placeholder:"LINES" help:"Of the requests that go well, how many are logged each second; 0 for all (${default})."`
 	Timeout    time.Duration `env:"AKIN_TIMEOUT" default:"10s" help:"The longest that a request may take, with the arrival of its body (${default})."`
 
 	Introspection bool `env:"AKIN_INTROSPECTION" negatable:"" default:"true" help:"Answer __schema and __type; the playground needs it."`
@@ -211,6 +213,9 @@ func (s *serveCommand) Validate() error {
 	}
 	if s.Listen == "" { // which would be every address, and any port
 		return errors.New("--listen must be an address, such as 127.0.0.1:8080; it is empty")
+	}
+	if s.LogRate < 0 || s.LogRate > math.MaxInt32 {
+		return fmt.Errorf("--log-rate must be 0 to %d; it is %d", math.MaxInt32, s.LogRate)
 	}
 	for _, origin := range s.Origins {
 		if !isOrigin.MatchString(origin) {
@@ -258,7 +263,7 @@ func (s *serveCommand) Run(ctx context.Context, c *cli) error {
 // config settles what depends on the mode, and greets the developer in the embedded one.
 func (s *serveCommand) config(ctx context.Context, c *cli, db *database, address net.Addr) (graph.Config, error) {
 	config := graph.Config{
-		DB: db.DB, Log: c.log, Origins: s.Origins, Timeout: s.Timeout, Limits: s.Limits, RateLimit: s.RateLimit,
+		DB: db.DB, Log: c.log, LogRate: s.LogRate, Origins: s.Origins, Timeout: s.Timeout, Limits: s.Limits, RateLimit: s.RateLimit,
 		NoIntrospection: !s.Introspection, NoSuggestions: !s.Suggestions, Spans: c.spans,
 	}
 	token, withPlayground := "", false

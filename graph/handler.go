@@ -35,6 +35,7 @@ const readyTimeout = 900 * time.Millisecond
 type Config struct {
 	DB         *repo.DB
 	Log        *slog.Logger
+	LogRate    int           // lines of the access log a second for requests that go well; for all of them where zero
 	Playground http.Handler  // serves every path but ours; nil for none
 	Origins    []string      // may read answers from a browser (CORS), such as "https://shop.example"; "*" for all
 	Timeout    time.Duration // of one request; defaultTimeout where zero
@@ -51,7 +52,7 @@ type Config struct {
 }
 
 // NewHandler returns the whole of Akin's HTTP: /graphql, /healthz (200 while the process runs), /readyz (503 while the
-// database does not answer) and the playground. Each request is logged in one line.
+// database does not answer) and the playground. Each request is logged in one line, up to Config.LogRate.
 func NewHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", allowOrigins(cfg.Origins, counted(cfg.Metrics, traced(cfg.Spans, newEndpoint(cfg)))))
@@ -71,7 +72,7 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.Playground != nil {
 		mux.Handle("/", cfg.Playground)
 	}
-	return observe(cfg.Log, mux)
+	return observe(newAccessLog(cfg.Log, cfg.LogRate), mux)
 }
 
 // schema is the promise of schema.graphqls. gqlgen adds @defer, which only a transport that streams can keep. gqlparser

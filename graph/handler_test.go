@@ -321,6 +321,50 @@ func TestTheAccessLogNamesTheRequestAndNoSecret(t *testing.T) {
 	}
 }
 
+func TestTheLogsRateIsOfWhatGoesWell(t *testing.T) {
+	t.Parallel()
+	const well = 20
+	a := newAPI(t)
+	var log logBuffer
+	handler := graph.NewHandler(graph.Config{DB: a.db, Log: slog.New(slog.NewJSONHandler(&log, nil)), LogRate: 1})
+	send := func(path, token, body string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+		if body == "" {
+			r.Method = http.MethodGet
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+token)
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for range well {
+		send("/healthz", "", "")
+	}
+	send("/graphql", a.token, `{"query":"{customers(after: \"x\") {nodes {id}}}"}`) // is answered with 200 and an error
+	for range well {
+		send("/graphql", "akin_none", `{"query":"{store {id}}"}`)
+	}
+	lines, unlogged := map[string]int{}, 0
+	for text := range strings.Lines(log.String()) {
+		var line struct {
+			Msg, Code string
+			Unlogged  int
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Msg == "request" {
+			lines[line.Code]++
+			unlogged += line.Unlogged
+		}
+	}
+	if lines["BAD_USER_INPUT"] != 1 || lines["UNAUTHENTICATED"] != well {
+		t.Errorf("%v are logged, want all that failed", lines)
+	}
+	if lines[""] == 0 || lines[""] == well || lines[""]+unlogged != well {
+		t.Errorf("%d lines are of what went well, and %d are told to be left out of %d", lines[""], unlogged, well)
+	}
+}
+
 func TestARequestThatTakesTooLongIsUnavailable(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, func(cfg *graph.Config) { cfg.Timeout = time.Nanosecond })

@@ -8,7 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"akin/model"
 	"akin/repo"
@@ -57,8 +60,8 @@ func recordFrom(ctx context.Context) *requestRecord {
 	return ctx.Value(requestRecordKey{}).(*requestRecord)
 }
 
-// observe gives each request an ID, its client's own where that is sane, and logs it in one line.
-func observe(log *slog.Logger, next http.Handler) http.Handler {
+// observe gives each request an ID, its client's own where that is sane, and logs it.
+func observe(log *accessLog, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		record := &requestRecord{id: r.Header.Get(requestIDHeader)}
@@ -70,30 +73,54 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		ctx, effort := repo.WithEffort(r.Context(), record.id)
 		record.effort = effort
 		r = r.WithContext(context.WithValue(ctx, requestRecordKey{}, record))
-		out := &countingWriter{ResponseWriter: w}
-		record.answer = out
-		defer func() {
-			done := effort.Done()
-			logLine(r.Context(), log, "request",
-				slog.String("method", method(r)), slog.String("path", route(r)), slog.Int("status", out.status),
-				slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.Int("bytes", out.bytes),
-				slog.String("kind", record.kind), slog.String("operation", record.operation), slog.Int("cost", record.cost),
-				slog.Int("rows", done.Rows), slog.Int("round_trips", done.RoundTrips), slog.Int("retries", done.Retries),
-				slog.String("code", record.code), slog.String("store_id", record.storeID),
-				slog.String("token", record.token), slog.String("request_id", record.id))
-		}()
-		next.ServeHTTP(out, r)
+		record.answer = &countingWriter{ResponseWriter: w}
+		defer func() { log.write(r, record, time.Since(start)) }()
+		next.ServeHTTP(record.answer, r)
 	})
 }
 
-// logLine is LogAttrs at the level of information, without its search for the place in the code, which nobody is shown.
-func logLine(ctx context.Context, log *slog.Logger, message string, attrs ...slog.Attr) {
-	if !log.Enabled(ctx, slog.LevelInfo) {
+// slowRequest is how long a request takes at least that is logged at any rate.
+const slowRequest = 500 * time.Millisecond
+
+// accessLog has a line for each request that fails or is slow, and for as many of the others as its rate allows: a line
+// takes some 14 % of the CPU of a small request (measured), and thousands of them a second fill a disk.
+type accessLog struct {
+	log      *slog.Logger
+	rate     *rate.Limiter
+	unlogged atomic.Int64 // requests since the last line
+}
+
+// newAccessLog returns a log of perSecond requests a second that go well, and as many at once; of all where it is 0.
+func newAccessLog(log *slog.Logger, perSecond int) *accessLog {
+	limit := rate.Limit(perSecond)
+	if perSecond == 0 {
+		limit = rate.Inf
+	}
+	return &accessLog{log: log, rate: rate.NewLimiter(limit, perSecond)}
+}
+
+// write logs a request that took this long, in one line, or counts it.
+func (a *accessLog) write(r *http.Request, record *requestRecord, took time.Duration) {
+	ctx, answer := r.Context(), record.answer
+	if !a.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	line := slog.NewRecord(time.Now(), slog.LevelInfo, message, 0)
-	line.AddAttrs(attrs...)
-	_ = log.Handler().Handle(ctx, line) // as LogAttrs does
+	goesWell := answer.status < http.StatusBadRequest && record.code == "" && took < slowRequest
+	if goesWell && !a.rate.Allow() {
+		a.unlogged.Add(1)
+		return
+	}
+	done := record.effort.Done()
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // without the place in the code, which nobody is shown
+	line.AddAttrs(
+		slog.String("method", method(r)), slog.String("path", route(r)), slog.Int("status", answer.status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("bytes", answer.bytes),
+		slog.String("kind", record.kind), slog.String("operation", record.operation), slog.Int("cost", record.cost),
+		slog.Int("rows", done.Rows), slog.Int("round_trips", done.RoundTrips), slog.Int("retries", done.Retries),
+		slog.String("code", record.code), slog.String("store_id", record.storeID),
+		slog.String("token", record.token), slog.String("request_id", record.id),
+		slog.Int64("unlogged", a.unlogged.Swap(0)))
+	_ = a.log.Handler().Handle(ctx, line) // as LogAttrs does
 }
 
 // route returns the pattern that serves the request's path, empty where none does: a path itself is whatever a client

@@ -29,7 +29,7 @@ func NewStockHandler(cfg Config) http.Handler { return newHandler(cfg, loadAhead
 func newHandler(cfg Config, around ...graphql.FieldMiddleware) http.Handler {
 	endpoint := newEndpoint(cfg)
 	endpoint.exec = newExecutor(cfg, around...)
-	return observe(cfg.Log, endpoint)
+	return observe(newAccessLog(cfg.Log, 0), endpoint)
 }
 
 // TestRowsAreWrittenAsGqlgenWritesThem sends some thousands of random operations to two handlers, one of them without
