@@ -62,7 +62,8 @@ func Export(ctx context.Context, store *repo.Store, cfg ExportConfig) (rows int,
 // namesCSV reports whether a file is CSV by its name; else it is NDJSON.
 func namesCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
 
-// replace puts a new file in the place of a path, or of what a link there leads to, once it is written whole.
+// replace puts a new file in the place of a path, or of the file that a link there leads to if there is one, once it is
+// written whole.
 func replace(path string, write func(io.Writer) error) (err error) {
 	info, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -103,7 +103,7 @@ func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, e
 	im := &importer{
 		kind: kind, store: store, cfg: cfg, failed: failed, progress: newProgress(cfg.Progress, wholeFile, size), holders: map[any]*batch{},
 	}
-	err = errors.Join(im.run(ctx, rows), failed.close())
+	err = cmp.Or(im.run(ctx, rows), failed.close()) // a disk that is full fails both
 	im.report.Elapsed = time.Since(start)
 	if failed.file != nil {
 		im.report.FailedFile = failed.path
