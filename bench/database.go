@@ -37,9 +37,9 @@ type database struct {
 }
 
 // settings differ from PostgreSQL's defaults, of which 128 MB of buffers would measure the disk, and a checkpoint in the
-// midst of a round that round's luck. What is written is as durable as ever.
+// midst of a round that round's luck; and Akin turns the compiler of plans off for itself. What is written is as durable as ever.
 var settings = map[string]string{
-	"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "max_connections": "300",
+	"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "max_connections": "300", "jit": "off",
 }
 
 // startPostgres starts the benchmark's PostgreSQL, in a directory that is kept for the next run.

@@ -18,7 +18,8 @@ import (
 // outcome is what a measurement of one operation on one server found.
 type outcome struct {
 	perSecond float64
-	latencies []time.Duration // sorted
+	within    int             // the requests that were answered in the time that was measured
+	latencies []time.Duration // of those that were sent in it, sorted
 	failures  int
 	failure   error // one of them
 	answers   int   // all, those outside of the time that was measured among them
@@ -49,6 +50,7 @@ func load(ctx context.Context, address string, requests []request, connections i
 	all.Wait()
 	total := &outcome{}
 	for _, r := range results {
+		total.within += r.within
 		total.latencies = append(total.latencies, r.latencies...)
 		total.failures += r.failures
 		total.answers += r.answers
@@ -57,7 +59,7 @@ func load(ctx context.Context, address string, requests []request, connections i
 		}
 	}
 	slices.Sort(total.latencies)
-	total.perSecond = float64(len(total.latencies)) / duration.Seconds()
+	total.perSecond = float64(total.within) / duration.Seconds()
 	return total, errors.Join(ctx.Err(), errors.Join(errs...))
 }
 
@@ -99,7 +101,12 @@ func (c *client) run(ctx context.Context, address string, start, end time.Time, 
 		if err != nil {
 			result.failures++
 			result.failure = err
-		} else if now.After(start) && now.Before(end) {
+			continue
+		}
+		if now.After(start) && now.Before(end) {
+			result.within++
+		}
+		if began.After(start) { // however long it took
 			result.latencies = append(result.latencies, now.Sub(began))
 		}
 	}

@@ -146,7 +146,9 @@ const servers = {
   async apollo() {
     const { ApolloServer } = await import("@apollo/server");
     const { startStandaloneServer } = await import("@apollo/server/standalone");
-    const server = new ApolloServer({ typeDefs, resolvers, introspection: false });
+    const { ApolloServerPluginCacheControlDisabled } = await import("@apollo/server/plugin/disabled");
+    // The plugin that is disabled looks at every field.
+    const server = new ApolloServer({ typeDefs, resolvers, introspection: false, plugins: [ApolloServerPluginCacheControlDisabled()] });
     await startStandaloneServer(server, { listen: { port, host: "127.0.0.1" }, context: async () => context() });
   },
   async mercurius() {
