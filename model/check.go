@@ -41,8 +41,8 @@ func set[T any](c *checker, column string, value graphql.Omittable[*T]) {
 	}
 }
 
-// text takes a text in its normalised form.
-func text(c *checker, field, column string, value graphql.Omittable[*string], normalize func(string) (string, *fault)) {
+// normalized takes a value in its normalised form.
+func normalized[T any](c *checker, field, column string, value graphql.Omittable[*T], normalize func(T) (T, *fault)) {
 	v, ok := value.ValueOK()
 	if !ok {
 		return
@@ -51,7 +51,7 @@ func text(c *checker, field, column string, value graphql.Omittable[*string], no
 		c.columns[column] = nil
 		return
 	}
-	normalized, f := normalize(*v)
+	form, f := normalize(*v)
 	c.fault(f, field)
-	c.columns[column] = normalized
+	c.columns[column] = form
 }

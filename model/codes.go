@@ -20,24 +20,25 @@ func codes(list string) map[string]bool {
 
 // normalizeLanguage returns an ISO 639-1 code in lower case.
 func normalizeLanguage(text string) (string, *fault) {
-	return normalizeCode(strings.ToLower(text), languages, "an ISO 639-1 code of two letters, such as en")
+	return normalizeCode(text, strings.ToLower, languages, "an ISO 639-1 code of two letters, such as en")
 }
 
 // normalizeCurrency returns an ISO 4217 code in upper case.
 func normalizeCurrency(text string) (string, *fault) {
-	return normalizeCode(strings.ToUpper(text), currencies, "an ISO 4217 code in use, such as EUR")
+	return normalizeCode(text, strings.ToUpper, currencies, "an ISO 4217 code in use, such as EUR")
 }
 
 // normalizeCountry returns an ISO 3166-1 alpha-2 code in upper case.
 func normalizeCountry(text string) (string, *fault) {
-	return normalizeCode(strings.ToUpper(text), countries, "an ISO 3166-1 code of two letters, such as DE")
+	return normalizeCode(text, strings.ToUpper, countries, "an ISO 3166-1 code of two letters, such as DE")
 }
 
-func normalizeCode(code string, list map[string]bool, what string) (string, *fault) {
-	if strings.TrimSpace(code) == "" {
+func normalizeCode(text string, fold func(string) string, list map[string]bool, what string) (string, *fault) {
+	if strings.TrimSpace(text) == "" {
 		return "", &fault{UserErrorBlank, "must not be blank"}
 	}
-	if !list[code] {
+	code := fold(text)
+	if !list[code] || len(code) != len(text) { // as it is where a letter outside ASCII was folded into it, such as KELVIN SIGN
 		return "", &fault{UserErrorInvalid, "must be " + what}
 	}
 	return code, nil

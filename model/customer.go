@@ -133,17 +133,16 @@ func (in UpsertCustomerInput) Check(path ...string) (*CustomerChange, []*UserErr
 	c := checker{path: path, columns: map[string]any{}}
 	by := c.key("by", in.By)
 	c.fault(in.Origin.check(), "id")
-	text(&c, "externalId", "external_id", in.ExternalID, required(MaxExternalID))
+	normalized(&c, "externalId", "external_id", in.ExternalID, required(MaxExternalID))
 	c.email(in.Email)
-	text(&c, "phoneNumber", "phone_number", in.PhoneNumber, normalizePhone)
-	text(&c, "firstName", "first_name", emptyIsNull(in.FirstName), required(MaxName))
-	text(&c, "lastName", "last_name", emptyIsNull(in.LastName), required(MaxName))
+	normalized(&c, "phoneNumber", "phone_number", in.PhoneNumber, normalizePhone)
+	normalized(&c, "firstName", "first_name", emptyIsNull(in.FirstName), normalizeName)
+	normalized(&c, "lastName", "last_name", emptyIsNull(in.LastName), normalizeName)
 	set(&c, "gender", in.Gender)
-	set(&c, "account_created_at", in.AccountCreatedAt)
-	c.fault(checkTime(in.AccountCreatedAt.Value()), "accountCreatedAt")
+	normalized(&c, "accountCreatedAt", "account_created_at", in.AccountCreatedAt, normalizeTime)
 	set(&c, "account_status", in.AccountStatus)
-	text(&c, "defaultLanguage", "default_language", in.DefaultLanguage, normalizeLanguage)
-	text(&c, "defaultCurrency", "default_currency", in.DefaultCurrency, normalizeCurrency)
+	normalized(&c, "defaultLanguage", "default_language", in.DefaultLanguage, normalizeLanguage)
+	normalized(&c, "defaultCurrency", "default_currency", in.DefaultCurrency, normalizeCurrency)
 	c.tags(in.Tags)
 	c.address(in.Address)
 	set(&c, "accepts_email_marketing", in.AcceptsEmailMarketing)
@@ -182,7 +181,7 @@ func emptyIsNull(name graphql.Omittable[*string]) graphql.Omittable[*string] {
 }
 
 func (c *checker) email(value graphql.Omittable[*string]) {
-	text(c, "email", "email_normalized", value, normalizeEmail)
+	normalized(c, "email", "email_normalized", value, normalizeEmail)
 	if v, ok := value.ValueOK(); ok {
 		c.columns["email"] = v
 	}

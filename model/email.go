@@ -49,8 +49,9 @@ func normalizeEmail(email string) (string, *fault) {
 	if err != nil || parsed.Address != normalized {
 		return "", &fault{UserErrorInvalid, notAnAddress}
 	}
-	if f := checkText(normalized, MaxEmail); f != nil { // composing and Punycode can lengthen it
-		return "", f
+	if n := utf8.RuneCountInString(normalized); n > MaxEmail { // composing and Punycode can lengthen it
+		const rule = "must have at most %d characters with its domain in ASCII (xn--); it has %d then"
+		return "", &fault{UserErrorTooLong, fmt.Sprintf(rule, MaxEmail, n)}
 	}
 	return normalized, nil
 }

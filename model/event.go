@@ -58,7 +58,11 @@ func (in UpsertCustomerEventInput) Check(path ...string) (*UpsertCustomerEventIn
 	c.fault(checkSnakeCase(in.Source), "source")
 	c.fault(checkSnakeCase(in.Type), "type")
 	c.fault(checkRequired(in.EventID, MaxEventID), "eventId")
-	c.fault(checkTime(in.OccurredAt), "occurredAt")
+	if in.OccurredAt != nil {
+		occurred, f := normalizeTime(*in.OccurredAt)
+		c.fault(f, "occurredAt")
+		in.OccurredAt = &occurred
+	}
 	if in.Properties == nil {
 		in.Properties = Properties("{}")
 	}

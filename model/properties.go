@@ -96,11 +96,14 @@ func (p Properties) check(nulls bool) *fault {
 // escapeLength is by how many bytes an escape such as \u4e2d is longer, at most, than what PostgreSQL writes in its place.
 const escapeLength = len(`\u0041`) - len("A")
 
+// layout takes away the control characters that texts of several lines have, and texts of properties may have.
+var layout = strings.NewReplacer("\t", "", "\n", "", "\r", "")
+
 // checkProperty checks the value that begins with the token.
 func checkProperty(value json.Token, nulls bool) *fault {
 	switch value := value.(type) {
 	case string:
-		return checkText(value, MaxPropertiesSize)
+		return checkText(layout.Replace(value), MaxPropertiesSize)
 	case json.Number:
 		return checkNumber(value.String())
 	case nil:

@@ -42,6 +42,9 @@ func UnmarshalID(v any) (uuid.UUID, error) {
 	return uuid.Nil, BadInput("", "an ID must be a UUID, such as 0190a000-0000-7000-8000-000000000001")
 }
 
+// precision is that of the instants that Akin tells, and keeps where a sender names them.
+const precision = time.Millisecond
+
 // MarshalDateTime writes an instant for GraphQL: RFC 3339, UTC, three fractional digits.
 func MarshalDateTime(t time.Time) graphql.Marshaler {
 	return graphql.MarshalString(t.UTC().Format("2006-01-02T15:04:05.000Z"))

@@ -70,6 +70,9 @@ func checkName(name *string) *fault {
 	return nil
 }
 
+// normalizeName returns the name as it is, or the rule that it breaks.
+func normalizeName(name string) (string, *fault) { return name, checkName(&name) }
+
 // normalizePlatform returns the platform's lower-case name, or the rule that it breaks.
 func normalizePlatform(platform string) (string, *fault) {
 	if f := checkRequired(platform, MaxPlatform); f != nil {
@@ -100,16 +103,14 @@ func checkSnakeCase(text string) *fault {
 	return nil
 }
 
-// checkTime holds an instant to the years that RFC 3339 can write and PostgreSQL can read, both in UTC, as rounded to the
-// microseconds that PostgreSQL keeps.
-func checkTime(t *time.Time) *fault {
-	if t == nil {
-		return nil
+// normalizeTime returns an instant as precise as Akin tells it, so that what was told and is sent back is nothing new. It must be
+// in the years that RFC 3339 can write and PostgreSQL can read, both in UTC.
+func normalizeTime(t time.Time) (time.Time, *fault) {
+	t = t.UTC().Truncate(precision)
+	if year := t.Year(); year < 1 || year > 9999 {
+		return t, &fault{UserErrorInvalid, "must be in the years 1 to 9999, in UTC"}
 	}
-	if year := t.UTC().Round(time.Microsecond).Year(); year < 1 || year > 9999 {
-		return &fault{UserErrorInvalid, "must be in the years 1 to 9999, in UTC"}
-	}
-	return nil
+	return t, nil
 }
 
 // MaxLabel is the longest name of a store or a token, in code points.

@@ -76,9 +76,9 @@ type kind[I, W any, P model.UpsertPayload] struct {
 
 // upsertBatch upserts a batch in one statement, and answers each input in its place. An input with a key of an earlier
 // one is DUPLICATE_IN_BATCH. Under RejectAll one faulty input makes the sound ones BATCH_REJECTED, and either all is
-// written or nothing. Under KeepValid what was written stays written when an error is returned; the same inputs can be
-// sent again. It returns BAD_USER_INPUT unless there are 1 to model.MaxBatch inputs, and UNAVAILABLE where the database
-// cannot be reached.
+// written or nothing; what the store has against each is found by writing them all the same. Under KeepValid what was
+// written stays written when an error is returned; the same inputs can be sent again. It returns BAD_USER_INPUT unless
+// there are 1 to model.MaxBatch inputs, and UNAVAILABLE where the database cannot be reached.
 func upsertBatch[I, W any, P model.UpsertPayload](
 	ctx context.Context, s *Store, inputs []*I, policy model.BatchErrorPolicy, k kind[I, W, P],
 ) (*model.Batch[P], error) {
@@ -98,10 +98,6 @@ func writeBatch[I, W any, P model.UpsertPayload](
 ) (*model.Batch[P], error) {
 	batch := &model.Batch[P]{Results: make([]P, len(inputs))}
 	pending := k.checkAll(inputs, batch.Results)
-	if policy == model.RejectAll && len(pending) < len(inputs) {
-		k.reject(batch.Results)
-		return batch, nil
-	}
 	if len(pending) == 0 {
 		return batch, nil
 	}

@@ -95,7 +95,7 @@ var samples = map[string][2]any{
 	"FirstName":             {new("Jane"), new("jane")},
 	"LastName":              {new("Doe"), new("𝔇oe")},
 	"Gender":                {new(model.GenderFemale), new(model.GenderOther)},
-	"AccountCreatedAt":      {new(time.Date(2020, 1, 2, 3, 4, 5, 678_901_000, time.UTC)), new(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))},
+	"AccountCreatedAt":      {new(time.Date(2020, 1, 2, 3, 4, 5, 678_000_000, time.UTC)), new(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))},
 	"AccountStatus":         {new(model.AccountEnabled), new(model.AccountInvited)},
 	"DefaultLanguage":       {new("en"), new("de")},
 	"DefaultCurrency":       {new("EUR"), new("VES")},

@@ -30,7 +30,7 @@ func TestEffort(t *testing.T) {
 	if _, err := store.UpsertCustomers(ctx, []*model.UpsertCustomerInput{{By: model.CustomerKey{Email: &input.Email}}}, model.KeepValid); err != nil {
 		t.Fatal(err)
 	}
-	want := repo.Work{RoundTrips: 3, Rows: 3, Upserts: map[repo.UpsertLabels]int{
+	want := repo.Work{RoundTrips: 6, Rows: 4, Upserts: map[repo.UpsertLabels]int{
 		{Kind: "identity", Outcome: "CREATED"}: 1, {Kind: "identity", Outcome: "UNCHANGED"}: 1,
 		{Kind: "identity", Outcome: "INVALID"}: 1, {Kind: "identity", Outcome: "BATCH_REJECTED"}: 1,
 		{Kind: "customer", Outcome: "UNCHANGED"}: 1,

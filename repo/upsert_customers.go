@@ -50,10 +50,10 @@ found AS MATERIALIZED (
 ), verdict AS MATERIALIZED (
     SELECT input.*, customer, changed, field, taken.id AS conflicting_id, CASE
         WHEN (customer).id IS NULL AND must_exist THEN 'NOT_FOUND'
+        WHEN (customer).id IN (SELECT (earlier.customer).id FROM found AS earlier WHERE earlier.position < input.position)
+            THEN 'DUPLICATE_IN_BATCH' -- whose version, and keys, are not to be what they are now
         WHEN if_version <> (customer).version THEN 'VERSION_CONFLICT'
         WHEN taken.id IS NOT NULL THEN 'TAKEN'
-        WHEN (customer).id IN (SELECT (earlier.customer).id FROM found AS earlier WHERE earlier.position < input.position)
-            THEN 'DUPLICATE_IN_BATCH'
         WHEN octet_length((changed).properties::text) > 16384
             OR (SELECT count(*) FROM jsonb_object_keys((changed).properties)) > 100 THEN 'TOO_LONG'
     END AS fault

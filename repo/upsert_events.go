@@ -39,7 +39,7 @@ who AS MATERIALIZED (
     ) AS known
 ), ins AS (
     INSERT INTO customer_events (`+eventColumns+`)
-    SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, statement_timestamp()), new_properties,
+    SELECT $1, new_id, who, of_source, new_type, of_event, coalesce(new_occurred, date_trunc('milliseconds', statement_timestamp())), new_properties,
         new_time, greatest(statement_timestamp(), new_time)
     FROM input JOIN who USING (position)
     WHERE position <> ALL (ARRAY(SELECT position FROM cur))

@@ -133,7 +133,7 @@ func TestExportWritesWhatCanBeRead(t *testing.T) {
 	want := "id,externalId,email,phoneNumber,firstName,lastName,gender,accountCreatedAt,accountStatus,defaultLanguage,defaultCurrency,tags," +
 		"address.address1,address.address2,address.company,address.city,address.state,address.provinceCode,address.zip,address.countryCode,address.phoneNumber," +
 		"acceptsEmailMarketing,acceptsSmsMarketing,properties\n" +
-		allCustomers(t, store)[0].ID.String() + `,7781,Jane@Doe.com,+14155552671,Jane,Doe,FEMALE,2021-03-05T10:00:00.123456Z,ENABLED,en,USD,"big spender,vip",` +
+		allCustomers(t, store)[0].ID.String() + `,7781,Jane@Doe.com,+14155552671,Jane,Doe,FEMALE,2021-03-05T10:00:00.123Z,ENABLED,en,USD,"big spender,vip",` +
 		`1 Main St,Flat 2,Doe & Sons,Berlin,Berlin,BE,10115,DE,+493012345678,true,false,"{""loyalty_tier"":""gold""}"` + "\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("CSV (-want +got):\n%s", diff)

@@ -179,12 +179,13 @@ func newExecutionContext(
 var sources = []*ast.Source{
 	{Name: "../../schema.graphqls", Input: `# What Akin answers today. Every type, field, argument and value has a description, and a test holds us to it.
 
-"An instant in RFC 3339. Output is always UTC with three fractional digits. Example: ` + "`" + `2026-03-09T14:02:06.000Z` + "`" + `."
+"An instant in RFC 3339, kept to the millisecond. Output is always UTC with three fractional digits. Example: ` + "`" + `2026-03-09T14:02:06.000Z` + "`" + `."
 scalar DateTime @specifiedBy(url: "https://scalars.graphql.org/andimarek/date-time.html")
 
 """
-A flat JSON object: keys in snake_case, values strings, numbers (whole ones of 64 bits exactly, others as IEEE 754 doubles) or
-booleans. At most 100 keys, and 16 KiB as PostgreSQL writes it: with a space after each ` + "`" + `:` + "`" + ` and ` + "`" + `,` + "`" + `, and numbers without exponent.
+A flat JSON object: keys in snake_case of at most 64 characters, values strings, numbers (whole ones of 64 bits exactly, others as
+IEEE 754 doubles) or booleans. At most 100 keys, and 16 KiB as PostgreSQL writes it: with a space after each ` + "`" + `:` + "`" + ` and ` + "`" + `,` + "`" + `, and numbers
+without exponent. Strings may have several lines and tabs, and no other control characters.
 """
 scalar Properties @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc8259")
 
@@ -263,7 +264,7 @@ type Mutation {
   ): UpsertCustomerIdentityPayload!
   "The same for up to 250 inputs: ` + "`" + `results[i]` + "`" + ` answers ` + "`" + `inputs[i]` + "`" + `."
   upsertCustomerIdentities(
-    "1 to 250 inputs; of two with the same key, the later is DUPLICATE_IN_BATCH."
+    "1 to 250 inputs; of two sound ones with the same key, the later is DUPLICATE_IN_BATCH."
     inputs: [UpsertCustomerIdentityInput!]!
     "What a failing input does to the others."
     onError: BatchErrorPolicy! = KEEP_VALID
@@ -273,9 +274,9 @@ type Mutation {
     "The customer's key, and what is to be known of it."
     input: UpsertCustomerInput!
   ): UpsertCustomerPayload!
-  "The same for up to 250 inputs: ` + "`" + `results[i]` + "`" + ` answers ` + "`" + `inputs[i]` + "`" + `."
+  "The same for up to 250 inputs: ` + "`" + `results[i]` + "`" + ` answers ` + "`" + `inputs[i]` + "`" + `. Each is judged by what was there before the batch."
   upsertCustomers(
-    "1 to 250 inputs; of two with the same key, the later is DUPLICATE_IN_BATCH."
+    "1 to 250 inputs; of two sound ones with the same key, the later is DUPLICATE_IN_BATCH."
     inputs: [UpsertCustomerInput!]!
     "What a failing input does to the others."
     onError: BatchErrorPolicy! = KEEP_VALID
@@ -287,7 +288,7 @@ type Mutation {
   ): UpsertCustomerEventPayload!
   "The same for up to 250 inputs: ` + "`" + `results[i]` + "`" + ` answers ` + "`" + `inputs[i]` + "`" + `."
   upsertCustomerEvents(
-    "1 to 250 inputs; of two with the same source and eventId, the later is DUPLICATE_IN_BATCH."
+    "1 to 250 inputs; of two sound ones with the same source and eventId, the later is DUPLICATE_IN_BATCH."
     inputs: [UpsertCustomerEventInput!]!
     "What a failing input does to the others."
     onError: BatchErrorPolicy! = KEEP_VALID
@@ -310,7 +311,7 @@ type Customer implements Node {
   id: ID!
   "The store's own key; unique where set."
   externalId: String
-  "Unique by its normalised form; null where unknown or erased."
+  "As it was sent; unique by its normalised form; null where unknown or erased."
   email: String
   "E.164. Example: ` + "`" + `+14155552671` + "`" + `."
   phoneNumber: String
@@ -328,7 +329,7 @@ type Customer implements Node {
   defaultLanguage: String
   "ISO 4217. Example: ` + "`" + `EUR` + "`" + `."
   defaultCurrency: String
-  "A set, in alphabetical order."
+  "A set, sorted by code point."
   tags: [String!]!
   "The default address."
   address: Address
@@ -628,7 +629,7 @@ input UpsertCustomerIdentityInput {
   platform: String!
   "1 to 255 characters. Example: ` + "`" + `cust_19238475` + "`" + `."
   platformCustomerId: String!
-  "At most 254 characters. Example: ` + "`" + `jane@doe.com` + "`" + `."
+  "At most 254 characters, with its domain in ASCII too. Example: ` + "`" + `jane@doe.com` + "`" + `."
   email: String!
   "At most 255 characters. Omitted or null keeps what is known; an empty string clears it."
   firstName: String
@@ -636,7 +637,10 @@ input UpsertCustomerIdentityInput {
   lastName: String
 }
 
-"Omitted keeps what is known; null clears it."
+"""
+Omitted keeps what is known; null clears it.
+Text is valid UTF-8 without control characters and without U+FFFD, which stands for text that was broken on its way.
+"""
 input UpsertCustomerInput {
   """
   The customer's key. An externalId or an email that nobody has makes a new customer with it, or with what the input has in
@@ -645,9 +649,9 @@ input UpsertCustomerInput {
   by: CustomerKey!
   "1 to 255 characters."
   externalId: String
-  "At most 254 characters. Example: ` + "`" + `jane@doe.com` + "`" + `."
+  "At most 254 characters, with its domain in ASCII too. Example: ` + "`" + `jane@doe.com` + "`" + `."
   email: String
-  "With its country code, in any notation; kept as E.164. Example: ` + "`" + `+1 (415) 555-2671` + "`" + `."
+  "With its country code, in any notation of at most 64 characters; kept as E.164. Example: ` + "`" + `+1 (415) 555-2671` + "`" + `."
   phoneNumber: String
   "At most 255 characters; an empty string clears it too."
   firstName: String
@@ -677,7 +681,7 @@ input UpsertCustomerInput {
   ifVersion: Int
 }
 
-"A postal address; each text at most 255 characters."
+"A postal address; each text of at most 255 characters, and one line."
 input AddressInput {
   "Street and number."
   address1: String
@@ -695,7 +699,7 @@ input AddressInput {
   zip: String
   "ISO 3166-1 alpha-2, in any case. Example: ` + "`" + `DE` + "`" + `."
   countryCode: String
-  "With its country code, in any notation; kept as E.164."
+  "With its country code, in any notation of at most 64 characters; kept as E.164."
   phoneNumber: String
 }
 
@@ -723,7 +727,7 @@ type UpsertCustomerIdentityPayload {
   outcome: UpsertOutcome
   "How the identity came to its customer; null where userErrors is not empty."
   customerLink: CustomerLink
-  "Every fault of the input; empty where it was written."
+  "The faults of the input, or the first that the store has to find with it; empty where it was written."
   userErrors: [UserError!]!
 }
 
@@ -747,7 +751,7 @@ type UpsertCustomerPayload {
   customer: Customer
   "What was done to the customer; null where userErrors is not empty."
   outcome: UpsertOutcome
-  "Every fault of the input; empty where it was written."
+  "The faults of the input, or the first that the store has to find with it; empty where it was written."
   userErrors: [UserError!]!
 }
 
@@ -771,7 +775,7 @@ type UpsertCustomerEventPayload {
   customerEvent: CustomerEvent
   "What was done to the event; null where userErrors is not empty."
   outcome: UpsertOutcome
-  "Every fault of the input; empty where it was written."
+  "The faults of the input, or the first that the store has to find with it; empty where it was written."
   userErrors: [UserError!]!
 }
 
@@ -817,7 +821,7 @@ enum UserErrorCode {
   VERSION_CONFLICT
   "An earlier input of the batch has the same key."
   DUPLICATE_IN_BATCH
-  "The input is sound, but another of its REJECT_ALL batch is not."
+  "The input could be written, but another of its REJECT_ALL batch could not."
   BATCH_REJECTED
 }
 
