@@ -29,8 +29,8 @@ import (
 	"akin/repo/embedded"
 )
 
-// What a connection may take. writeTimeout is well beyond the longest that a request may take, see serveCommand.Validate;
-// readTimeout need not be, for it is over when the request is read, and a body has the time that the request has.
+// What a connection may take. writeTimeout is longer than any request may take (see serveCommand.Validate). readTimeout may be
+// shorter than one: it ends when the request is read, and graph gives a body the time of its request.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -53,7 +53,7 @@ type cli struct {
 	DataDir     string `env:"AKIN_DATA_DIR" placeholder:"DIR" help:"Where Akin's own PostgreSQL keeps its data. Default: the user's data directory."`
 	LogFormat   string `env:"AKIN_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 
-	LogLevel      slog.Level    `env:"AKIN_LOG_LEVEL" default:"info" help:"The least that is logged: info, with the requests, warn or error."`
+	LogLevel      slog.Level    `env:"AKIN_LOG_LEVEL" default:"info" help:"The lowest level that is logged: info, with the requests, warn or error."`
 	SlowStatement time.Duration `env:"AKIN_SLOW_STATEMENT" default:"500ms" help:"Log SQL statements that take this long or longer, without their values; 0 for none (${default})."`
 
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API; the default."`
@@ -79,12 +79,12 @@ type cli struct {
 
 func main() {
 	keepHeapFloor()
-	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
-		ends = append(ends, syscall.SIGHUP)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup has it ignored, and so it stays
+		signals = append(signals, syscall.SIGHUP)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a write fails instead, and Akin's own PostgreSQL is stopped as after any failure
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

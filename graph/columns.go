@@ -11,13 +11,13 @@ import (
 	"akin/repo"
 )
 
-// column is where package model keeps what a field of the schema shows.
+// column is the column that a field of the schema shows.
 type column struct {
 	model reflect.Type
 	name  string
 }
 
-// columns are the columns of the fields that have one: the field is called as the model's.
+// columns are the columns of the fields that have one, which is that of the model's field of the same name, in any case.
 var columns = func() map[*ast.FieldDefinition]column {
 	columns := map[*ast.FieldDefinition]column{}
 	for _, of := range []reflect.Type{

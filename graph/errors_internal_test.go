@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -35,6 +37,23 @@ func TestAPanicOfAResolverIsInternal(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "schema.resolvers.go") || !strings.Contains(log.String(), "req-9") {
 		t.Errorf("the log does not say where: %s", log.String())
+	}
+}
+
+// TestAPanicIsNeverLeftOutOfTheLog has a handler panic that has written nothing, as no request from outside can make ours.
+func TestAPanicIsNeverLeftOutOfTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	handler := observe(newAccessLog(slog.New(slog.NewTextHandler(&log, nil)), 1), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("here") }))
+	const requests = 5
+	for range requests {
+		func() {
+			defer func() { _ = recover() }() // as net/http does
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		}()
+	}
+	if n := strings.Count(log.String(), "msg=request"); n != requests {
+		t.Errorf("%d of %d requests are logged: %s", n, requests, log.String())
 	}
 }
 

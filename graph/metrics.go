@@ -80,6 +80,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 func (m *metrics) observe(ctx context.Context, record *requestRecord, took time.Duration) {
 	kind, field, outcome := cmp.Or(record.kind, "none"), cmp.Or(record.rootField, "none"), record.code
 	switch {
+	case record.answer.status == 0: // it panicked
+		outcome = string(model.CodeInternal)
 	case outcome == "":
 		outcome = "OK"
 	case ctx.Err() != nil && outcome == string(model.CodeUnavailable):

@@ -27,7 +27,7 @@ func isSecret(requestID string) bool {
 	return strings.Contains(requestID, "akin_") || model.Redact(requestID) == model.Redacted
 }
 
-// requestRecord is what becomes known of a request on its way, for the log.
+// requestRecord is what becomes known of a request on its way, for what comes after and for the log.
 type requestRecord struct {
 	id        string
 	storeID   string
@@ -79,7 +79,7 @@ func observe(log *accessLog, next http.Handler) http.Handler {
 	})
 }
 
-// slowRequest is how long a request takes at least that is logged at any rate.
+// slowRequest is the duration from which on a request is logged whatever the rate.
 const slowRequest = 500 * time.Millisecond
 
 // accessLog has a line for each request that fails or is slow, and for as many of the others as its rate allows: a line
@@ -87,10 +87,10 @@ const slowRequest = 500 * time.Millisecond
 type accessLog struct {
 	log      *slog.Logger
 	rate     *rate.Limiter
-	unlogged atomic.Int64 // requests since the last line
+	unlogged atomic.Int64 // requests without a line since the last one that has one
 }
 
-// newAccessLog returns a log of perSecond requests a second that go well, and as many at once; of all where it is 0.
+// newAccessLog returns a log of at most perSecond requests a second that go well, with bursts of as many; 0 logs all.
 func newAccessLog(log *slog.Logger, perSecond int) *accessLog {
 	limit := rate.Limit(perSecond)
 	if perSecond == 0 {
@@ -105,14 +105,14 @@ func (a *accessLog) write(r *http.Request, record *requestRecord, took time.Dura
 	if !a.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	goesWell := answer.status < http.StatusBadRequest && record.code == "" && took < slowRequest
+	panicked := answer.status == 0
+	goesWell := !panicked && answer.status < http.StatusBadRequest && record.code == "" && took < slowRequest
 	if goesWell && !a.rate.Allow() {
 		a.unlogged.Add(1)
 		return
 	}
 	done := record.effort.Done()
-	line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // without the place in the code, which nobody is shown
-	line.AddAttrs(
+	a.log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.String("method", method(r)), slog.String("path", route(r)), slog.Int("status", answer.status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("bytes", answer.bytes),
 		slog.String("kind", record.kind), slog.String("operation", record.operation), slog.Int("cost", record.cost),
@@ -120,7 +120,6 @@ func (a *accessLog) write(r *http.Request, record *requestRecord, took time.Dura
 		slog.String("code", record.code), slog.String("store_id", record.storeID),
 		slog.String("token", record.token), slog.String("request_id", record.id),
 		slog.Int64("unlogged", a.unlogged.Swap(0)))
-	_ = a.log.Handler().Handle(ctx, line) // as LogAttrs does
 }
 
 // route returns the pattern that serves the request's path, empty where none does: a path itself is whatever a client

@@ -198,8 +198,8 @@ func (e *endpoint) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 	return body, err
 }
 
-// mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. A row has what is asked of any
-// other of its kind, too.
+// mostRead is how many bytes of rows may be read for an answer whose data may have most bytes. A row has the
+// columns that any field of the operation shows of its kind, so that rows can be longer than what the answer shows of them.
 func mostRead(most int) int { return max(2*most, 1<<20) }
 
 // isTooLarge reports whether a field was given up for the sake of the answer's size.

@@ -17,7 +17,7 @@ import (
 // ours, or an enum, when its field's turn has come. By then a mutation before it in the document would have been
 // written, behind an answer without data.
 type values struct {
-	names bool // tells those that an enum has
+	names bool // tells the values that an enum has
 }
 
 // ExtensionName is part of graphql.HandlerExtension.
@@ -146,8 +146,8 @@ func (r reading) arguments(field *ast.Field) *gqlerror.Error {
 	return nil
 }
 
-// checkBefore holds the arguments of a mutation's field, or of one below it, to those of their rules that repo would else find
-// broken when something is written. Whose list a cursor is of, only repo can tell.
+// checkBefore holds the arguments of a mutation's field, or of one below it, to those of their rules that repo checks only
+// when fields before it may have been written. Which list a cursor belongs to, only repo can tell.
 func checkBefore(field *ast.Field, arguments map[string]any) error {
 	switch field.ObjectDefinition.Name + "." + field.Name {
 	case "Customer.identities":

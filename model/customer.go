@@ -121,8 +121,9 @@ type CustomerChange struct {
 	Columns   map[string]any // the columns to set, nil for null, by their names in the database
 	OnCreate  map[string]any // those to set besides where nobody has the key: the key itself
 	IfVersion *int
-	// MustExist has the change fail where nobody has the key: one to create a customer with is not given, or is cleared, or a
-	// version is asked for. To create a customer with a key that is cleared would bring back what a change before has removed.
+	// MustExist has the change fail where nobody has the key: with IfVersion, with a key that is no externalId or email, and
+	// where the input clears the key that it has. To create a customer with that would bring back, when the input is sent
+	// again, what it had removed.
 	MustExist bool
 	Origin    Origin
 }

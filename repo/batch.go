@@ -166,7 +166,7 @@ func refuseTakenIDs[W any, P model.UpsertPayload](
 	if ids == nil {
 		return requests, nil
 	}
-	nodes, err := s.nodesByID(ctx, ids)
+	nodes, err := s.Showing(nil).nodesByID(ctx, ids) // whole, for their keys
 	if err != nil {
 		return requests, err
 	}

@@ -14,7 +14,7 @@ import (
 	"akin/repo/repotest"
 )
 
-// TestNothingElseIsRead reads customers and events for an answer that shows their IDs, by every method that gives their rows.
+// TestNothingElseIsRead reads customers and events for an answer that shows their IDs, by the ways to read one and several.
 func TestNothingElseIsRead(t *testing.T) {
 	t.Parallel()
 	recorded := &recorder{}

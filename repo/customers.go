@@ -76,7 +76,7 @@ func (s *Store) Customers(
 // CountCustomers returns how many customers meet the filter, which Customers has checked. It reads every one of them.
 func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter) (int, error) {
 	var p params
-	query := s.selectCustomers(&p, filter)
+	query := s.selectCustomers(&p, filter, nil)
 	if filter.Search != nil {
 		needle, err := s.sample(ctx, *filter.Search)
 		if err != nil {
@@ -87,10 +87,10 @@ func (s *Store) CountCustomers(ctx context.Context, filter *model.CustomerFilter
 	return s.count(ctx, query, p)
 }
 
-// selectCustomers selects the customers that meet all of the filter but its search. Where it asks for a platform, the
-// functions can narrow the identities there to those of customers that may be on the page: a walk through all of them
+// selectCustomers selects the customers that meet all of the filter but its search. Where it asks for a platform, narrow
+// may narrow the identities there to those of customers that may be on the page: a walk through all of them
 // would cost the length of the store.
-func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...func(identities *bun.SelectQuery)) *bun.SelectQuery {
+func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow func(identities *bun.SelectQuery)) *bun.SelectQuery {
 	query := selectRows[model.Customer](s).Where("c.store_id = ?", p.addHidden(s.id))
 	if f.IDs != nil {
 		query.Where("c.id = ANY (?)", p.add(f.IDs))
@@ -121,7 +121,7 @@ func (s *Store) selectCustomers(p *params, f *model.CustomerFilter, narrow ...fu
 		if f.CreatedAt != nil && f.CreatedAt.To != nil {
 			identities.Where("i.customer_id < ?", p.add(model.FirstID(*f.CreatedAt.To)))
 		}
-		for _, narrow := range narrow {
+		if narrow != nil {
 			narrow(identities)
 		}
 		query.Where("c.id IN (?)", identities)
@@ -146,15 +146,15 @@ func (s *Store) Customer(ctx context.Context, by model.CustomerKey) (*model.Cust
 	}
 	switch {
 	case by.Email != nil:
-		return first[model.Customer](ctx, s, `email_normalized = $2`, *by.Email)
+		return oneWhere[model.Customer](ctx, s, `email_normalized = $2`, *by.Email)
 	case by.ExternalID != nil:
-		return first[model.Customer](ctx, s, `external_id = $2`, *by.ExternalID)
+		return oneWhere[model.Customer](ctx, s, `external_id = $2`, *by.ExternalID)
 	case by.Identity != nil:
-		return first[model.Customer](ctx, s, `id = (SELECT customer_id FROM customer_identities
+		return oneWhere[model.Customer](ctx, s, `id = (SELECT customer_id FROM customer_identities
 			WHERE store_id = (SELECT $1::uuid) AND platform = $2 AND platform_customer_id = $3)`,
 			by.Identity.Platform, by.Identity.PlatformCustomerID)
 	}
-	return first[model.Customer](ctx, s, `id = $2`, *by.ID)
+	return oneWhere[model.Customer](ctx, s, `id = $2`, *by.ID)
 }
 
 // CustomersByID returns the customers with these IDs, those that there are.

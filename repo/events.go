@@ -10,8 +10,6 @@ import (
 	"akin/model"
 )
 
-const eventColumns = `store_id, id, customer_id, source, type, event_id, occurred_at, properties, created_at, updated_at`
-
 func eventID(e *model.CustomerEvent) uuid.UUID { return e.ID }
 
 // eventOrder is the order of a customer's events.

@@ -82,9 +82,9 @@ func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityK
 		return nil, err
 	}
 	if by.ID != nil {
-		return first[model.CustomerIdentity](ctx, s, `id = $2`, *by.ID)
+		return oneWhere[model.CustomerIdentity](ctx, s, `id = $2`, *by.ID)
 	}
-	return first[model.CustomerIdentity](ctx, s, `platform = $2 AND platform_customer_id = $3`,
+	return oneWhere[model.CustomerIdentity](ctx, s, `platform = $2 AND platform_customer_id = $3`,
 		by.PlatformIdentity.Platform, by.PlatformIdentity.PlatformCustomerID)
 }
 

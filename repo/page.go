@@ -65,7 +65,7 @@ func (o order[T]) page(query *bun.SelectQuery, p *params, direction model.OrderD
 	return nil
 }
 
-// relations returns how what comes next, and what came before, stands to a row.
+// relations returns the operators that what follows a row, and what precedes it, has to it in this direction.
 func relations(direction model.OrderDirection) (next, previous string) {
 	if direction == model.Descending {
 		return "<", ">"
@@ -88,7 +88,7 @@ func (o order[T]) bound(query *bun.SelectQuery, p *params, relation, argument st
 	return nil
 }
 
-// within narrows a query to the rows in whose column stand IDs of a page of this order, if it is the order of IDs.
+// within narrows a query to the rows whose column holds an ID within the page's bounds, if this is the order of IDs.
 func (o order[T]) within(query *bun.SelectQuery, p *params, column string, direction model.OrderDirection, page model.Page) {
 	if o.column != "" {
 		return
@@ -153,13 +153,14 @@ func (l list[T]) rows(ctx context.Context, s *Store, query *bun.SelectQuery, p p
 	return rows, err
 }
 
-// first returns the first of the store's rows that meets a condition, in which $2 and so on are the key, nil where there is none.
-func first[T any](ctx context.Context, s *Store, condition string, key ...any) (*T, error) {
-	return only[T](ctx, s, selectWhere[T](s, condition), key...)
+// oneWhere returns the store's row that meets a condition, of which there is one at most, nil where there is none. In the
+// condition $2 and so on are the key.
+func oneWhere[T any](ctx context.Context, s *Store, condition string, key ...any) (*T, error) {
+	return one[T](ctx, s, selectWhere[T](s, condition), key...)
 }
 
-// only returns the row that a statement gives for the store, which is $1, and a key, nil where there is none.
-func only[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
+// one returns the row that a statement gives for the store, which is $1, and a key, nil where there is none.
+func one[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
 	var rows []*T
 	if err := s.read(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
 		return nil, err

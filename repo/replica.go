@@ -23,7 +23,7 @@ type replica struct {
 
 	asking singleflight.Group
 	turn   sync.Mutex
-	left   atomic.Int64 // until when, in nanoseconds, nothing is read there
+	rests  atomic.Int64 // until then, in Unix nanoseconds, nothing is read there
 }
 
 const (
@@ -84,12 +84,12 @@ func (r *replica) read(ctx context.Context, primary *pool, do func(context.Conte
 	return do(ctx, primary)
 }
 
-func (r *replica) leave() { r.left.Store(time.Now().Add(replicaRest).UnixNano()) }
+func (r *replica) leave() { r.rests.Store(time.Now().Add(replicaRest).UnixNano()) }
 
 // caughtUp reports whether the replica has all that was acknowledged before the call. Whoever calls while others are being
 // answered waits for the next answer, which serves all of them.
 func (r *replica) caughtUp(ctx context.Context) bool {
-	if time.Now().UnixNano() < r.left.Load() {
+	if time.Now().UnixNano() < r.rests.Load() {
 		return false
 	}
 	answer := r.asking.DoChan("", func() (any, error) {

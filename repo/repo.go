@@ -122,7 +122,7 @@ func (p *params) addHidden(value uuid.UUID) bun.Safe {
 // and would plan the statement anew each time (measured: 4 times as long for the identities of a customer).
 func (p *params) each(ids []uuid.UUID) bun.Safe {
 	if len(ids) == 1 {
-		return "(SELECT " + p.add(ids[0]) + "::uuid)"
+		return p.addHidden(ids[0])
 	}
 	return "unnest(" + p.add(ids) + "::uuid[])"
 }

@@ -31,7 +31,7 @@ type needle struct {
 
 // An index of trigrams reads all that it has of each trigram of a pattern. For "taylor@gmail" that is every row, to find the
 // few of which "taylor" tells, so the pattern leaves out what is common: a trigram that more than a commonShare-th of the
-// sampleSize rows have, of which half are the store's oldest and half its newest: what a store began with, mostly by an
+// sampleSize rows have. Half of those are the store's oldest and half its newest, since what a store began with, mostly by an
 // import, may look unlike what came after. (For a fragment of one row in a hundred of 200,000 the index took 0.4 ms instead
 // of 30 to 50.) A sample that is smaller tells too little.
 const (
@@ -218,7 +218,7 @@ func (s *Store) lookUp(ctx context.Context, l list[model.Customer], f *model.Cus
 	var p params
 	query := l.query(&p, page)
 	if f.Search == nil {
-		tagged := s.selectCustomers(&p, &model.CustomerFilter{Tags: f.Tags}).ExcludeColumn("*").Column("c.id")
+		tagged := s.selectCustomers(&p, &model.CustomerFilter{Tags: f.Tags}, nil).ExcludeColumn("*").Column("c.id")
 		query.Where("c.id = ANY (ARRAY(?))", tagged)
 	} else {
 		needle, err := s.sample(ctx, *f.Search)

@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +68,43 @@ func TestSlowStatementsAreLoggedWithoutTheirValues(t *testing.T) {
 }
 
 // TestSlowStatementsAreLoggedWithTheirPlan asks for a customer by its email, in several ways that PostgreSQL may go.
+func TestAFingerprintIsOfAnyColumns(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	url := repotest.URL(t)
+	made, _ := repotest.NewStore(t, open(t, url, nil), "store")
+	db := open(t, url, repo.NewTracer(slog.New(slog.NewJSONHandler(&log, nil)), time.Nanosecond, nil))
+	store := db.Store(made.ID())
+	customer := reflect.TypeFor[model.Customer]()
+	for _, s := range []*repo.Store{store, store.Showing(repo.Columns{customer: {"first_name"}}), store.Showing(repo.Columns{})} {
+		if _, err := s.Customer(t.Context(), model.CustomerKey{Email: new("jane@doe.com")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Customers(t.Context(), nil, nil, model.PageArgs{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil { // some lines wait for their plan
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for text := range strings.Lines(log.String()) {
+		var line struct{ Msg, Fingerprint, Statement string }
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Msg == "slow statement" {
+			counts[line.Fingerprint]++
+			if !strings.HasPrefix(line.Statement, "SELECT … FROM ") {
+				t.Errorf("the statement is %s", line.Statement)
+			}
+		}
+	}
+	if want := []int{3, 3}; !slices.Equal(slices.Collect(maps.Values(counts)), want) {
+		t.Errorf("fingerprints and their numbers %v, want %v", counts, want)
+	}
+}
+
 func TestSlowStatementsAreLoggedWithTheirPlan(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)

@@ -41,5 +41,5 @@ func (db *DB) FindStore(ctx context.Context, name string) (*model.Store, error) 
 
 // Self returns the store itself.
 func (s *Store) Self(ctx context.Context) (*model.Store, error) {
-	return only[model.Store](ctx, s, `SELECT id, name, created_at FROM stores AS s WHERE s.id = $1`)
+	return one[model.Store](ctx, s, `SELECT id, name, created_at FROM stores AS s WHERE s.id = $1`)
 }

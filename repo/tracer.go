@@ -96,10 +96,14 @@ func shown(text string) string {
 // parameter. The first group keeps what stands before a number.
 var literals = regexp.MustCompile(`'(?:[^']|'')*'|([^\w$.])\d[\d.]*`)
 
-// withoutValues returns a statement on one line with ? in the place of its values. Those of the hot statements are
-// parameters; Bun writes those of the cold ones, such as a store's name, into the text.
+// columnList is a select list of columns alone. Which they are differs with what an answer shows.
+var columnList = regexp.MustCompile(`SELECT [\w".]+(?:, [\w".]+)+ FROM `)
+
+// withoutValues returns a statement on one line with ? in the place of its values, and … in that of a list of columns. The
+// values of the hot statements are parameters; Bun writes those of the cold ones, such as a store's name, into the text.
 func withoutValues(sql string) string {
-	return literals.ReplaceAllString(strings.Join(strings.Fields(sql), " "), "$1?")
+	text := literals.ReplaceAllString(strings.Join(strings.Fields(sql), " "), "$1?")
+	return columnList.ReplaceAllString(text, "SELECT … FROM ")
 }
 
 // fingerprint names a text, such as a statement without its values, by the first 8 bytes of its SHA-256, in hex: the same

@@ -12,6 +12,8 @@ import (
 	"akin/model"
 )
 
+const eventColumns = `store_id, id, customer_id, source, type, event_id, occurred_at, properties, created_at, updated_at`
+
 // upsertEventsSQL records a set of events with different keys, or replaces those that are known. It is right under races
 // as upsertIdentitiesSQL is: a plain INSERT, and updates that look again at the row they change. $1 is the store.
 var upsertEventsSQL = overInput(`by_id uuid, by_external_id text, by_email text, by_platform text, by_their_id text, of_source text,

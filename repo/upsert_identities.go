@@ -9,7 +9,7 @@ import (
 	"akin/model"
 )
 
-// identityColumns are spelled out in every statement: with * a server would fail under a newer one's migration.
+// identityColumns are what an upsert writes and returns. With * a server would fail under a newer one's migration.
 const identityColumns = `store_id, id, customer_id, platform, platform_customer_id, email, email_normalized,
         first_name, last_name, created_at, updated_at`
 

@@ -21,7 +21,7 @@ type watched struct {
 	queue queue
 
 	decide    sync.Once
-	decided   atomic.Bool // or being decided, whether to read from the replica
+	decided   atomic.Bool // whether to read from the replica, or about to be
 	atPrimary atomic.Bool
 }
 
@@ -61,12 +61,11 @@ func watchedBy(ctx context.Context) *watched {
 	return w
 }
 
-// Watch returns a context for a request, which bounds what is done in it by the time that the database's URL sets, and the
-// rows that it reads by so many bytes. What has waited for connections for so long, all in all, ends as UNAVAILABLE, so that
-// a pool in which all are busy is not queued for without end; and the context ends with UNAVAILABLE for its cause when the
-// database has been silent for so long. A statement may take longer than that as long as the database answers others. What
-// reads more ends as RESULT_TOO_LARGE: a customer, or an event, may have as much of its own as a thousand others. Commands
-// do without: they can wait, and read page by page.
+// Watch returns a context that bounds what one request may take of the database. It may wait for connections for
+// pool_max_wait in all; what waits longer fails with UNAVAILABLE, so that a busy pool is not queued for without end. Where the
+// database answers nobody for as long, the context ends with UNAVAILABLE as its cause; a slow statement is no such silence while
+// others are answered. What reads more than most bytes of rows fails with RESULT_TOO_LARGE, for one row can be as long as a
+// thousand others. Commands need none of this: they can wait, and they read page by page.
 func (db *DB) Watch(ctx context.Context, most int) (context.Context, context.CancelFunc) {
 	w := &watched{most: most}
 	w.left.Store(int64(most))

@@ -114,7 +114,8 @@ func export(ctx context.Context, store *repo.Store, k *kind, cfg ExportConfig, t
 			return 0, err
 		}
 	}
-	for after, more := (*string)(nil), true; more; more = after != nil {
+	var after *string
+	for {
 		var records []any
 		if records, after, err = k.page(ctx, store, after); err != nil {
 			return rows, err
@@ -126,8 +127,10 @@ func export(ctx context.Context, store *repo.Store, k *kind, cfg ExportConfig, t
 		}
 		rows += len(records)
 		progress.show(int64(rows), fmt.Sprintf("%d rows", rows))
+		if after == nil {
+			return rows, out.Flush()
+		}
 	}
-	return rows, out.Flush()
 }
 
 // ndjsonWriter returns what writes a record as a line of NDJSON.

@@ -14,7 +14,7 @@ import (
 // failedFile is the file of failed rows, which exists from the first of them on.
 type failedFile struct {
 	path string
-	// replaces has the file take the place of one that is there; else the path gets a number behind.
+	// replaces has a file that is there overwritten; else a number is added to the path.
 	replaces bool
 	rows     rows
 

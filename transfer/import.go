@@ -71,16 +71,16 @@ func (r Report) String() string {
 // A CSV file begins with a header; an empty cell keeps what is known. An NDJSON file has an object a line, and what is
 // omitted keeps what is known; null clears as it does in the API, which for the names of an identity is to keep. Both take
 // the names of the API and their snake_case, which are those of the seed documents, and refuse others, so that nothing
-// misspelt is lost. An object in NDJSON, such as address, is a column for each of its members in CSV: address.city; as in the API, an address
-// of which a row says anything replaces the whole. Tags
-// may be one text with commas between, and properties may be a column each, properties.key, with texts.
+// misspelt is lost. An object in NDJSON, such as address, is a column for each of its members in CSV: address.city; as in
+// the API, an address of which a row says anything replaces the whole. Tags may be one text with commas between, and
+// properties may be a column each, properties.key, with texts.
 //
 // Cancelling ctx lets the batches under way finish and drops the others. An error says why not all rows were dealt
 // with; the report counts those that were. The same file can be imported again, and what is written already counts as
 // unchanged. A row that a later one of the file overrules counts as updated, and so does that one; where another customer
-// has by now an email that it had, the row fails. Either way the store comes to the same, unless the file itself changes the
-// email of a customer whom a row before had nothing but that email to find by: it finds nobody then, and makes a customer.
-// A header that cannot be used is an error before anything is written.
+// has by now an email that it had, the row fails. Either way the store comes to the same, with one exception: where
+// a row finds its customer by email alone and a later row changes that email, the first row, imported again, finds nobody and
+// makes a customer. A header that cannot be used is an error before anything is written.
 func Import(ctx context.Context, store *repo.Store, cfg ImportConfig) (Report, error) {
 	start := time.Now()
 	kind, err := kindOf(cfg.Kind)
