@@ -479,7 +479,7 @@ enum CustomerOrderField {
   transaction that is still open in the database began, were it only a reader's.
   """
   UPDATED_AT
-  "The normalised email, by code point."
+  "The normalised email, by code point; a customer without one comes before all others."
   EMAIL
   "The last name, by code point; a customer without one comes before all others."
   LAST_NAME
@@ -558,8 +558,9 @@ input PlatformIdentityKey {
 "All conditions given must hold."
 input CustomerFilter {
   """
-  Case-insensitive: finds a part of an email, a name, a phone number, an externalId or a platformCustomerId; 3 to 100
-  characters, two of them letters or digits. The emails are the customer's and its identities'.
+  Case-insensitive: finds a part of an email, a first or a last name, a phone number as it is kept, an externalId or a
+  platformCustomerId; 3 to 100 characters, two of them letters or digits. The emails are the customer's and its identities', the
+  names the customer's.
   """
   search: String
   "Customers with one of these IDs, at most 100."
@@ -885,9 +886,9 @@ type CustomerEventEdge {
 
 "What lies around a page."
 type PageInfo {
-  "Whether more follows this page."
+  "Whether more follows this page; of a page read forwards, before its ` + "`" + `before` + "`" + `."
   hasNextPage: Boolean!
-  "Whether something precedes this page."
+  "Whether something precedes this page; of a page read backwards, behind its ` + "`" + `after` + "`" + `."
   hasPreviousPage: Boolean!
   "The cursor of the page's first object; null on an empty page."
   startCursor: String
