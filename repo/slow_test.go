@@ -133,7 +133,7 @@ func TestSlowStatementsAreLoggedWithTheirPlan(t *testing.T) {
 	}
 }
 
-// TestStatementsCutOffAreLoggedWithTheirPlan has an upsert wait for another's lock until it is out of time.
+// TestStatementsCutOffAreLoggedWithTheirPlan has an upsert wait for another's lock until it is broken off.
 func TestStatementsCutOffAreLoggedWithTheirPlan(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
@@ -142,10 +142,17 @@ func TestStatementsCutOffAreLoggedWithTheirPlan(t *testing.T) {
 	upsertOne(t, open(t, url, nil).Store(largeStore), input("1", "jane@doe.com"))
 	run(t, conn, "BEGIN")
 	run(t, conn, "SELECT FROM customer_identities FOR UPDATE")
+	watcher := connect(t, url)
 	plan := loggedPlan(t, url, func(store *repo.Store) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		if _, err := store.UpsertCustomerIdentity(ctx, *input("1", "john@doe.com")); err == nil {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := store.UpsertCustomerIdentity(ctx, *input("1", "john@doe.com"))
+			ended <- err
+		}()
+		awaitLocks(t, watcher, 1)
+		cancel()
+		if <-ended == nil {
 			return errors.New("the upsert did not wait")
 		}
 		return nil
