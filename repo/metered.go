@@ -15,10 +15,18 @@ type metered struct{ querier }
 // Query is part of querier.
 func (m metered) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
 	rows, err := m.querier.Query(ctx, query, args...)
-	if w := watchedBy(ctx); err == nil && w != nil {
-		rows = &meteredRows{Rows: rows, of: w}
+	if err != nil {
+		return nil, err
 	}
-	return rows, err
+	return meter(ctx, rows), nil
+}
+
+// meter has rows count against what a watched request may read.
+func meter(ctx context.Context, rows pgx.Rows) pgx.Rows {
+	if w := watchedBy(ctx); w != nil {
+		return &meteredRows{Rows: rows, of: w}
+	}
+	return rows
 }
 
 type meteredRows struct {

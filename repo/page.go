@@ -162,7 +162,7 @@ func oneWhere[T any](ctx context.Context, s *Store, condition string, key ...any
 // one returns the row that a statement gives for the store, which is $1, and a key, nil where there is none.
 func one[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
 	var rows []*T
-	if err := s.read(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
+	if err := s.readKeyed(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	return rows[0], nil
@@ -174,10 +174,13 @@ func withIDs[T any](ctx context.Context, s *Store, ids []uuid.UUID, id func(*T) 
 		return nil, nil
 	}
 	// A plan for any number of IDs reads all of a table that has yet to be analyzed, and would be kept while the table grows.
-	p := params{values: []any{s.id}, planAnew: len(ids) > 1}
+	p, read := params{values: []any{s.id}, planAnew: true}, s.read
+	if len(ids) == 1 {
+		p.planAnew, read = false, s.readKeyed
+	}
 	query := selectWhere[T](s, `id `+string(p.among(ids)))
 	var rows []*T
-	if err := s.read(ctx, query, p.args(), &rows); err != nil {
+	if err := read(ctx, query, p.args(), &rows); err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))

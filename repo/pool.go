@@ -51,9 +51,11 @@ func takeMaxWait(config *pgxpool.Config) (time.Duration, error) {
 type pool struct {
 	*pgxpool.Pool
 
-	wait   time.Duration
-	pulse  *pgxpool.Pool
-	asking singleflight.Group
+	wait      time.Duration
+	pulse     *pgxpool.Pool
+	asking    singleflight.Group
+	gathering gathering
+	tracer    pgx.QueryTracer // nil where nobody follows the statements
 }
 
 // openPool returns the pool for a PostgreSQL URL or keyword string; it connects when first used.
@@ -76,7 +78,9 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 		config.PingTimeout = wait / 2
 	}
 	verifyServer(&config.ConnConfig.Config)
-	config.ConnConfig.Tracer = tracer
+	if tracer != nil {
+		config.ConnConfig.Tracer = untraced{tracer}
+	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn)
 		return neverCompile(ctx, conn)
@@ -89,7 +93,10 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &pool{Pool: conns, wait: wait, pulse: pulse}, nil
+	return &pool{
+		Pool: conns, wait: wait, pulse: pulse, tracer: tracer,
+		gathering: gathering{most: max(1, int(config.MaxConns)/connsPerPipeline)},
+	}, nil
 }
 
 // hasMaxConns reports whether a URL that pgxpool can read has a pool_max_conns, which pgxpool does not tell.

@@ -49,7 +49,7 @@ FROM pg_control_system()`
 // that of Open. It must be called before the first Store. While the replica is behind or away, they read from the primary:
 // it takes load from that, and does not stand in for it. After a failover the URLs must name the servers anew.
 func (db *DB) ReadFrom(ctx context.Context, url string) error {
-	conns, err := openPool(ctx, url, db.pool.Config().ConnConfig.Tracer)
+	conns, err := openPool(ctx, url, db.pool.tracer)
 	if err != nil {
 		return fmt.Errorf("the replica: %w", err)
 	}
@@ -66,7 +66,7 @@ func (r *replica) close() {
 }
 
 // read calls do with where the request is to read; again with the primary where the replica fails it.
-func (r *replica) read(ctx context.Context, primary *pool, do func(context.Context, querier) error) error {
+func (r *replica) read(ctx context.Context, primary *pool, do func(context.Context, *pool) error) error {
 	w := watchedBy(ctx)
 	if r == nil || w == nil || !w.atReplica(ctx, r) {
 		return do(ctx, primary)

@@ -65,7 +65,7 @@ func (db *DB) Close() error {
 	err := db.bun.Close()
 	db.pool.Close()
 	db.replica.close()
-	if tracer, ok := db.pool.Config().ConnConfig.Tracer.(*Tracer); ok {
+	if tracer, ok := db.pool.tracer.(*Tracer); ok {
 		tracer.plans.work.Wait()
 	}
 	return err
@@ -151,8 +151,17 @@ func (s *Store) scan(ctx context.Context, query *bun.SelectQuery, p params, dest
 // read runs a statement that writes nothing and reads its rows into dest, a pointer to a slice or to a slice each column.
 // It asks the replica where that has all that the request may have seen.
 func (s *Store) read(ctx context.Context, query string, args []any, dest ...any) error {
-	return s.replica.read(ctx, s.pool, func(ctx context.Context, q querier) error {
-		return scanRows(ctx, s.db, metered{q}, query, args, dest...)
+	return s.replica.read(ctx, s.pool, func(ctx context.Context, p *pool) error {
+		return scanRows(ctx, s.db, metered{p}, query, args, dest...)
+	})
+}
+
+// readKeyed is read for a statement that finds a row by a key, which may be sent with those of other requests: see gathering.
+func (s *Store) readKeyed(ctx context.Context, query string, args []any, dest ...any) error {
+	return s.replica.read(ctx, s.pool, func(ctx context.Context, p *pool) error {
+		return asModelError(p.readKeyed(ctx, query, args, func(rows pgx.Rows) error {
+			return readRows(s.db, meter(ctx, rows), dest...)
+		}))
 	})
 }
 

@@ -23,6 +23,11 @@ func scanRows(ctx context.Context, db *bun.DB, q querier, query string, args []a
 		return asModelError(err)
 	}
 	defer rows.Close()
+	return asModelError(readRows(db, rows, dest...))
+}
+
+// readRows reads the rows of a statement into dest, as scanRows does.
+func readRows(db *bun.DB, rows pgx.Rows, dest ...any) error {
 	for _, slice := range dest {
 		reflect.ValueOf(slice).Elem().SetLen(0)
 	}
@@ -31,9 +36,9 @@ func scanRows(ctx context.Context, db *bun.DB, q querier, query string, args []a
 		scan = scanStructs
 	}
 	if err := scan(db, rows, dest); err != nil {
-		return asModelError(err)
+		return err
 	}
-	return asModelError(rows.Err())
+	return rows.Err()
 }
 
 // scanColumns reads each column into a slice of its own.
