@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"akin/model"
@@ -51,6 +52,35 @@ func BenchmarkCustomers(b *testing.B) {
 			b.Fatal(len(identities), err)
 		}
 	}
+}
+
+// BenchmarkLookUp is a customer by email, of one client and of 16 at once.
+func BenchmarkLookUp(b *testing.B) {
+	store, _ := repotest.NewStore(b, repotest.New(b), "shop")
+	if _, err := store.UpsertCustomerIdentity(b.Context(), *benchInput(1, 1, "Jane")); err != nil {
+		b.Fatal(err)
+	}
+	lookUp := func(b *testing.B) {
+		b.Helper()
+		if customer, err := store.Customer(b.Context(), model.CustomerKey{Email: new("user1@example.com")}); err != nil || customer == nil {
+			b.Error(customer, err)
+		}
+	}
+	b.Run("alone", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			lookUp(b)
+		}
+	})
+	b.Run("16 at once", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(max(1, 16/runtime.GOMAXPROCS(0)))
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				lookUp(b)
+			}
+		})
+	})
 }
 
 // BenchmarkUpsert is one identity, with what it may come to, and batches of 100.

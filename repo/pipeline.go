@@ -54,19 +54,20 @@ type gathering struct {
 	rests   time.Time // until then nothing is gathered
 }
 
-// enter finds the lookup's place: it goes alone and leads a pipeline, which it must leave, or waits for others, or neither.
-func (g *gathering) enter(l *lookup) (leads, waits bool) {
+// enter finds a lookup's place: it goes alone and leads a pipeline, which it must leave, or waits for others, or neither.
+func (g *gathering) enter(ctx context.Context, query string, args []any, scan func(pgx.Rows) error) (leads bool, waits *lookup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if time.Now().Before(g.rests) {
-		return false, false
+		return false, nil
 	}
 	if g.busy < g.most {
 		g.busy++
-		return true, false
+		return true, nil
 	}
-	g.waiting = append(g.waiting, l)
-	return false, true
+	waits = &lookup{ctx: ctx, query: query, args: args, scan: scan, done: make(chan error, 1)}
+	g.waiting = append(g.waiting, waits)
+	return false, waits
 }
 
 // leave ends a pipeline for which nobody waits, and reports whether it has.
@@ -121,8 +122,7 @@ func (g *gathering) took(n int, since time.Time) {
 // readKeyed runs a lookup and has scan read its rows, which it must do to their end unless it fails. scan may be called once more
 // after the call, if the context ends.
 func (p *pool) readKeyed(ctx context.Context, query string, args []any, scan func(pgx.Rows) error) error {
-	l := &lookup{ctx: ctx, query: query, args: args, scan: scan, done: make(chan error, 1)}
-	leads, waits := p.gathering.enter(l)
+	leads, waits := p.gathering.enter(ctx, query, args, scan)
 	if leads {
 		defer func() {
 			if !p.gathering.leave() {
@@ -130,8 +130,8 @@ func (p *pool) readKeyed(ctx context.Context, query string, args []any, scan fun
 			}
 		}()
 	}
-	if waits {
-		if err := p.await(l); !errors.Is(err, errAlone) {
+	if waits != nil {
+		if err := p.await(waits); !errors.Is(err, errAlone) {
 			return err
 		}
 	}
