@@ -1,4 +1,15 @@
 package repo
 
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
 // Parameters is parameters, for tests that see statements as the Tracer does.
 var Parameters = parameters
+
+// ReadKeyed runs a lookup of any statement.
+func (db *DB) ReadKeyed(ctx context.Context, query string, args []any, scan func(pgx.Rows) error) error {
+	return db.pool.readKeyed(ctx, query, args, scan)
+}

@@ -161,8 +161,8 @@ func oneWhere[T any](ctx context.Context, s *Store, condition string, key ...any
 
 // one returns the row that a statement gives for the store, which is $1, and a key, nil where there is none.
 func one[T any](ctx context.Context, s *Store, query string, key ...any) (*T, error) {
-	var rows []*T
-	if err := s.readKeyed(ctx, query, append([]any{s.id}, key...), &rows); err != nil || len(rows) == 0 {
+	rows, err := readKeyed[T](ctx, s, query, append([]any{s.id}, key...))
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	return rows[0], nil
@@ -173,14 +173,18 @@ func withIDs[T any](ctx context.Context, s *Store, ids []uuid.UUID, id func(*T) 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	// A plan for any number of IDs reads all of a table that has yet to be analyzed, and would be kept while the table grows.
-	p, read := params{values: []any{s.id}, planAnew: true}, s.read
-	if len(ids) == 1 {
-		p.planAnew, read = false, s.readKeyed
-	}
+	p := params{values: []any{s.id}}
 	query := selectWhere[T](s, `id `+string(p.among(ids)))
 	var rows []*T
-	if err := read(ctx, query, p.args(), &rows); err != nil {
+	var err error
+	if len(ids) == 1 {
+		rows, err = readKeyed[T](ctx, s, query, p.args())
+	} else {
+		// A plan for any number of IDs reads all of a table that has yet to be analyzed, and would be kept while the table grows.
+		p.planAnew = true
+		err = s.read(ctx, query, p.args(), &rows)
+	}
+	if err != nil {
 		return nil, err
 	}
 	byID := make(map[uuid.UUID]*T, len(rows))

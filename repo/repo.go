@@ -156,13 +156,12 @@ func (s *Store) read(ctx context.Context, query string, args []any, dest ...any)
 	})
 }
 
-// readKeyed is read for a statement that finds a row by a key, which may be sent with those of other requests: see gathering.
-func (s *Store) readKeyed(ctx context.Context, query string, args []any, dest ...any) error {
-	return s.replica.read(ctx, s.pool, func(ctx context.Context, p *pool) error {
-		return asModelError(p.readKeyed(ctx, query, args, func(rows pgx.Rows) error {
-			return readRows(s.db, meter(ctx, rows), dest...)
-		}))
+// readKeyed is read for a statement that finds rows by a key, which may be sent with those of other requests: see gathering.
+func readKeyed[T any](ctx context.Context, s *Store, query string, args []any) (rows []*T, err error) {
+	err = s.replica.read(ctx, s.pool, func(ctx context.Context, p *pool) error {
+		return asModelError(p.readKeyed(ctx, query, args, func(r pgx.Rows) error { return readRows(s.db, meter(ctx, r), &rows) }))
 	})
+	return rows, err
 }
 
 // count returns how many rows the query would give.
