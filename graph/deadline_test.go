@@ -163,7 +163,7 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 func (a *api) takeTurns(t *testing.T) (leave []func()) {
 	t.Helper()
 	for range 2 {
-		one, err := a.db.Admit(t.Context())
+		one, err := a.db.Admit(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +205,47 @@ func TestRequestsTakeTurns(t *testing.T) {
 	if waited == 0 {
 		t.Error("their wait is not counted")
 	}
+}
+
+// TestLargeRequestsLeaveRoom sends small and large requests while those large ones are under way that may be at the same time, and
+// while every turn is taken.
+func TestLargeRequestsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=4&pool_max_wait=1s&connect_timeout=30")
+	large := typename + strings.Repeat(" ", 8<<10)
+	take := func(n, size int) (leave func()) {
+		t.Helper()
+		var all []func()
+		for range n {
+			one, err := a.db.Admit(t.Context(), size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, one)
+		}
+		return func() {
+			for _, one := range all {
+				one()
+			}
+		}
+	}
+	check := func(when, body string, status int) {
+		t.Helper()
+		if got := a.send(t, request{body: body}); got.status != status {
+			t.Errorf("%s: a request of %d bytes is answered %d, want %d: %s", when, len(body), got.status, status, got.body)
+		}
+	}
+	leave := take(2, len(large))
+	check("with two large ones", large, http.StatusServiceUnavailable)
+	check("with two large ones", large[:8<<10-1], http.StatusOK)
+	leave()
+	leave = take(8, 0)
+	check("with all turns taken", large, http.StatusServiceUnavailable)
+	leave()
+	leave = take(1, len(large))
+	check("with one large one", large, http.StatusOK) // which it were not, had the one before kept its turn
+	leave()
+	check("with none", large, http.StatusOK)
 }
 
 // TestATurnIsGivenBack leaves one turn, and sends what ends in every way; a turn that were kept would be missing to what

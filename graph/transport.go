@@ -120,7 +120,7 @@ func (e *endpoint) respond(
 	if err != nil {
 		return nil, err
 	}
-	leave, err := e.db.Admit(ctx)
+	leave, err := e.db.Admit(ctx, len(body))
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func newReplicaRequests() *prometheus.CounterVec {
 // Register adds the metrics of the pool of connections, of turns, of refused tokens and of the replica to a registry; once, or it
 // panics.
 func (db *DB) Register(registry prometheus.Registerer) {
-	registry.MustRegister(db.refusals, db.turnWait)
+	registry.MustRegister(db.refusals, db.turns.waited)
 	if db.replica != nil {
 		registry.MustRegister(db.replica.requests)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -27,9 +26,7 @@ type DB struct {
 	tokens  *lru.Cache[tokenHash, cachedToken]
 	lookUps singleflight.Group // of tokens
 
-	turns    *semaphore.Weighted // of requests
-	turnWait prometheus.Counter
-
+	turns      *turns
 	refusals   *prometheus.CounterVec           // of tokens, by reason
 	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
 	background sync.WaitGroup                   // what is written down beside the requests
@@ -55,7 +52,7 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	}
 	return &DB{
 		bun: bun.NewDB(conns.openSQL(), pgdialect.New()), pool: conns, tokens: tokens, refusals: newRefusals(), uses: uses,
-		turns: newTurns(conns), turnWait: newTurnWait(),
+		turns: newTurns(conns),
 	}, nil
 }
 
