@@ -207,45 +207,46 @@ func TestRequestsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestLargeRequestsLeaveRoom sends small and large requests while those large ones are under way that may be at the same time, and
-// while every turn is taken.
+// TestLargeRequestsLeaveRoom sends large and small requests while as many large ones are under way as may be at the same time.
 func TestLargeRequestsLeaveRoom(t *testing.T) {
 	t.Parallel()
-	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=4&pool_max_wait=1s&connect_timeout=30")
-	large := typename + strings.Repeat(" ", 8<<10)
-	take := func(n, size int) (leave func()) {
+	a := newAPIAt(t, repotest.URL(t)+"&pool_max_conns=4&pool_max_wait=2s&connect_timeout=30")
+	large := typename + strings.Repeat(" ", 8<<10-len(typename))
+	take := func() (leave func()) {
 		t.Helper()
-		var all []func()
-		for range n {
-			one, err := a.db.Admit(t.Context(), size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, one)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		leave, err := a.db.Admit(ctx, len(large))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return func() {
-			for _, one := range all {
-				one()
-			}
+		return leave
+	}
+	leave := []func(){take(), take()}
+	const waiting = 20 // more than all have turns
+	refused := make(chan answer, waiting)
+	for range waiting {
+		go func() { refused <- a.send(t, request{body: large}) }()
+	}
+	for left := waiting; left > 0; {
+		if got := a.send(t, request{body: large[:len(large)-1]}); got.status != http.StatusOK {
+			t.Fatalf("a small one, while %d large ones wait: %d %s", left, got.status, got.body)
+		}
+		select {
+		case got := <-refused:
+			got.check(t, http.StatusServiceUnavailable, "UNAVAILABLE", "too busy")
+			left--
+		default:
 		}
 	}
-	check := func(when, body string, status int) {
-		t.Helper()
-		if got := a.send(t, request{body: body}); got.status != status {
-			t.Errorf("%s: a request of %d bytes is answered %d, want %d: %s", when, len(body), got.status, status, got.body)
-		}
+	leave[0]()
+	if got := a.send(t, request{body: large}); got.status != http.StatusOK {
+		t.Errorf("a large one, with a turn that is given back: %d %s", got.status, got.body)
 	}
-	leave := take(2, len(large))
-	check("with two large ones", large, http.StatusServiceUnavailable)
-	check("with two large ones", large[:8<<10-1], http.StatusOK)
-	leave()
-	leave = take(8, 0)
-	check("with all turns taken", large, http.StatusServiceUnavailable)
-	leave()
-	leave = take(1, len(large))
-	check("with one large one", large, http.StatusOK) // which it were not, had the one before kept its turn
-	leave()
-	check("with none", large, http.StatusOK)
+	leave[1]()
+	for range 2 { // each of those has given back its own
+		defer take()()
+	}
 }
 
 // TestATurnIsGivenBack leaves one turn, and sends what ends in every way; a turn that were kept would be missing to what
