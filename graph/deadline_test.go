@@ -159,7 +159,7 @@ func TestABusyPoolIsNotQueuedForWithoutEnd(t *testing.T) {
 	}
 }
 
-// takeTurns takes every turn that a pool of one connection has.
+// takeTurns takes every turn that small requests have with a pool of one connection.
 func (a *api) takeTurns(t *testing.T) (leave []func()) {
 	t.Helper()
 	for range 2 {

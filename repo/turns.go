@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// turnsPerConnection is how many requests may be taken apart and executed at the same time for each connection of the pools:
+// turnsPerConnection is how many small requests may be taken apart and executed at the same time for each connection of the pools:
 // one that the database works for, and one that Akin does. Many more at once are no faster, and each holds memory, a batch ten
 // times that of its body.
 const turnsPerConnection = 2
@@ -46,17 +46,17 @@ func newTurns(pools ...*pool) *turns {
 // done, and not admit a second request before. It returns UNAVAILABLE where there is no turn in that time, and the context's error where
 // that ends before.
 func (db *DB) Admit(ctx context.Context, size int) (leave func(), err error) {
-	turns := db.turns.small
+	row := db.turns.small
 	if size >= largeBody {
-		turns = db.turns.large
+		row = db.turns.large
 	}
-	leave = func() { turns.Release(1) }
-	if turns.TryAcquire(1) {
+	leave = func() { row.Release(1) }
+	if row.TryAcquire(1) {
 		return leave, nil
 	}
 	began := time.Now()
 	_, err = bounded(ctx, db.pool, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, turns.Acquire(ctx, 1)
+		return struct{}{}, row.Acquire(ctx, 1)
 	})
 	db.turns.waited.Add(time.Since(began).Seconds())
 	if err != nil {
