@@ -147,6 +147,7 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprint("akin_pool_max_connections ", max(8, runtime.NumCPU())),
 		`akin_retries_total 0`,
 		`akin_turn_wait_seconds_total 0`,
+		`akin_index_merges_total{outcome="failed"} 0`,
 	} {
 		within(t, 10*time.Second, want, func() bool {
 			metrics = w.scrape(t)

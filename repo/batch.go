@@ -67,6 +67,8 @@ type request[W any, P model.UpsertPayload] struct {
 // kind is a kind of upsert: how an input is checked, and how a set of requests is written.
 type kind[I, W any, P model.UpsertPayload] struct {
 	payload func() P
+	// searched is whether what it writes is in the indexes of the search.
+	searched bool
 	// check returns what the input asks for and the keys that no other input of its batch may have, or its faults.
 	check func(input *I, path ...string) (wanted *W, keys []any, faults []*model.UserError)
 	// write answers the requests, and returns those that it could not answer with errLostRace. On any other error it
@@ -90,6 +92,9 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 		return nil, err
 	}
 	countUpserts(ctx, batch.Results...)
+	if k.searched {
+		s.merger.wrote(written(batch.Results...))
+	}
 	return batch, nil
 }
 
@@ -235,6 +240,9 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 	})
 	if err == nil {
 		countUpserts(ctx, payload)
+		if k.searched {
+			s.merger.wrote(written(payload))
+		}
 	}
 	return payload, err
 }

@@ -13,3 +13,9 @@ var Parameters = parameters
 func (db *DB) ReadKeyed(ctx context.Context, query string, args []any, scan func(pgx.Rows) error) error {
 	return db.pool.readKeyed(ctx, query, args, scan)
 }
+
+// AwaitMerge returns when no merge is under way.
+func (db *DB) AwaitMerge() {
+	db.merger.running.Lock()
+	db.merger.running.Unlock() //nolint:gocritic,staticcheck // a merge holds it, and nothing is to be done after
+}

@@ -29,10 +29,10 @@ func newReplicaRequests() *prometheus.CounterVec {
 	return requests
 }
 
-// Register adds the metrics of the pool of connections, of turns, of refused tokens and of the replica to a registry; once, or it
-// panics.
+// Register adds the metrics of the pool of connections, of turns, of merges, of refused tokens and of the replica to a registry;
+// once, or it panics.
 func (db *DB) Register(registry prometheus.Registerer) {
-	registry.MustRegister(db.refusals, db.turns.waited)
+	registry.MustRegister(db.refusals, db.turns.waited, db.merger.merges)
 	if db.replica != nil {
 		registry.MustRegister(db.replica.requests)
 	}

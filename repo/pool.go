@@ -83,7 +83,7 @@ func openPool(ctx context.Context, url string, tracer pgx.QueryTracer) (*pool, e
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn)
-		return neverCompile(ctx, conn)
+		return suit(ctx, conn)
 	}
 	conns, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -119,11 +119,11 @@ func registerTypes(conn *pgx.Conn) {
 	})
 }
 
-// neverCompile has PostgreSQL run plans as they are. It compiles those that it takes for dear, which for statements of some
-// milliseconds takes longer than to run them: 120 ms for a batch of 250 new customers, in tables not analyzed yet. It is no
-// parameter of the connection, which PgBouncer would refuse.
-func neverCompile(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.PgConn().Exec(ctx, "SET jit = off").ReadAll()
+// suit has PostgreSQL run plans as they are, and leave merges of the search's indexes to the merger. It compiles plans that it takes for
+// dear, which for statements of some milliseconds takes longer than to run them: 120 ms for a batch of 250 new customers, in tables not
+// analyzed yet. These are no parameters of the connection, which PgBouncer would refuse.
+func suit(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.PgConn().Exec(ctx, "SET jit = off; SET gin_pending_list_limit = '"+pendingLimit+"'").ReadAll()
 	return err
 }
 

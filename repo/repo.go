@@ -31,6 +31,7 @@ type DB struct {
 	uses       *lru.Cache[uuid.UUID, time.Time] // of tokens, when last written down
 	background sync.WaitGroup                   // what is written down beside the requests
 
+	merger      *merger
 	lastSettled lastSettled
 }
 
@@ -52,7 +53,7 @@ func Open(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) 
 	}
 	return &DB{
 		bun: bun.NewDB(conns.openSQL(), pgdialect.New()), pool: conns, tokens: tokens, refusals: newRefusals(), uses: uses,
-		turns: newTurns(conns),
+		turns: newTurns(conns), merger: newMerger(conns),
 	}, nil
 }
 
@@ -61,6 +62,7 @@ func (db *DB) Close() error {
 	db.background.Wait()
 	err := db.bun.Close()
 	db.pool.Close()
+	db.merger.stop()
 	db.replica.close()
 	if tracer, ok := db.pool.tracer.(*Tracer); ok {
 		tracer.plans.work.Wait()
@@ -76,7 +78,7 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Store returns the part of the database that belongs to the store with this ID.
 func (db *DB) Store(id uuid.UUID) *Store {
-	return &Store{db: db.bun, pool: db.pool, replica: db.replica, id: id, lastSettled: &db.lastSettled}
+	return &Store{db: db.bun, pool: db.pool, replica: db.replica, id: id, merger: db.merger, lastSettled: &db.lastSettled}
 }
 
 // Store is one store's part of the database; nothing that it does reaches another store's.
@@ -87,7 +89,8 @@ type Store struct {
 	id      uuid.UUID
 	shown   Columns // of the rows that are read; nil for all
 
-	lastSettled *lastSettled // the database's
+	merger      *merger // these are the database's
+	lastSettled *lastSettled
 }
 
 // ID returns the store's ID.

@@ -99,7 +99,8 @@ type customerRequest = request[wantedCustomer, *model.UpsertCustomerPayload]
 
 func (s *Store) customerKind() kind[model.UpsertCustomerInput, wantedCustomer, *model.UpsertCustomerPayload] {
 	return kind[model.UpsertCustomerInput, wantedCustomer, *model.UpsertCustomerPayload]{
-		payload: func() *model.UpsertCustomerPayload { return &model.UpsertCustomerPayload{} },
+		payload:  func() *model.UpsertCustomerPayload { return &model.UpsertCustomerPayload{} },
+		searched: true,
 		check: func(input *model.UpsertCustomerInput, path ...string) (*wantedCustomer, []any, []*model.UserError) {
 			change, faults := input.Check(path...)
 			if faults != nil {

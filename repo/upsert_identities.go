@@ -140,7 +140,8 @@ type wantedIdentity struct {
 
 func (s *Store) identityKind() kind[model.UpsertCustomerIdentityInput, wantedIdentity, *model.UpsertCustomerIdentityPayload] {
 	return kind[model.UpsertCustomerIdentityInput, wantedIdentity, *model.UpsertCustomerIdentityPayload]{
-		payload: func() *model.UpsertCustomerIdentityPayload { return &model.UpsertCustomerIdentityPayload{} },
+		payload:  func() *model.UpsertCustomerIdentityPayload { return &model.UpsertCustomerIdentityPayload{} },
+		searched: true,
 		check: func(input *model.UpsertCustomerIdentityInput, path ...string) (*wantedIdentity, []any, []*model.UserError) {
 			checked, faults := input.Check(path...)
 			if faults != nil {
