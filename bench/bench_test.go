@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"akin/repo"
 	"akin/repo/repotest"
@@ -51,6 +54,69 @@ func TestPeersKnowAkinsUpserts(t *testing.T) {
 	told, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if want := []string{"CREATED CREATED", "CREATED CREATED", "CREATED MATCHED_BY_EMAIL"}; err != nil || !slices.Equal(told, want) {
 		t.Errorf("got %q, %v, want %q", told, err, want)
+	}
+}
+
+// TestTheBareServerAnswersWhatIsWanted asks it for every operation that it knows, of the customer that the first creates.
+func TestTheBareServerAnswersWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	db, err := repo.Open(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store, token := repotest.NewStore(t, db, "shop")
+	tracer, err := newTracer(t.Context(), url, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracer.db.Close()
+	upserts, err := tracer.upserts(t.Context(), connect(t, url), &server{flavour: akin}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	handler := &bareServer{pool: pool, store: store.ID().String(), upsert: upserts["one"]}
+
+	const key = firstNewKey
+	known := []string{
+		"upsert: create both", "upsert: nothing new", "upsert: update", "upsert: link", "customer by email", "identity + customer",
+	}
+	ops := operations(10)
+	for i := range ops {
+		if op := &ops[i]; (&server{flavour: bare}).answers(op) != slices.Contains(known, op.name) {
+			t.Errorf("it answers %s, or does not", op.name)
+		}
+	}
+	for _, name := range known {
+		op := ops[slices.IndexFunc(ops, func(op operation) bool { return op.name == name })]
+		want := op.want
+		if op.sampled {
+			want = []count{{`"id":`, 2}}
+		}
+		text, err := op.body(bare, &sample{key: key}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := newTemplate(text, op.draws)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := make([]int64, len(op.draws))
+		for i := range values {
+			values[i] = key + int64(i) // what comes second is new
+		}
+		body.fill(body.text, values)
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", bytes.NewReader(body.text)))
+		if err := (&request{want: want}).check(answer.Body.Bytes()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -138,16 +204,16 @@ func TestAnAnswerOtherThanTheOneWantedIsAFailure(t *testing.T) {
 func TestRatiosAreOfTheSameRound(t *testing.T) {
 	t.Parallel()
 	r := &result{}
-	for round, rates := range [][3]float64{{1000, 500, 100}, {100, 60, 20}, {10, 4, 1}} {
-		for i, server := range []string{pgbench, akin, "apollo-1"} {
+	for round, rates := range [][4]float64{{1000, 500, 100, 625}, {100, 60, 20, 75}, {10, 4, 1, 8}} {
+		for i, server := range []string{pgbench, akin, "apollo-1", bare} {
 			r.Measurements = append(r.Measurements, measurement{
 				Round: round + 1, Operation: "page", Connections: 16, Server: server, PerSecond: rates[i],
 			})
 		}
 	}
 	for _, row := range r.rows(16) {
-		if row.server == akin && (row.ofLimit != 0.5 || row.ofPeer != 4 || row.perSecond != 60 || row.peer != "apollo-1") {
-			t.Errorf("got %+v, want medians 0.5 of pgbench and 4 times apollo-1", row)
+		if row.server == akin && (row.ofLimit != 0.5 || row.ofPeer != 4 || row.ofBare != 0.8 || row.perSecond != 60 || row.peer != "apollo-1") {
+			t.Errorf("got %+v, want medians 0.5 of pgbench, 0.8 of the bare server and 4 times apollo-1", row)
 		}
 	}
 }

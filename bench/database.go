@@ -48,6 +48,12 @@ func startPostgres(ctx context.Context, log *slog.Logger) (*embedded.Server, err
 	return embedded.Start(ctx, embedded.Config{Dir: dir, Settings: settings, Log: log})
 }
 
+// settle merges what was written into the indexes of the search, which else a server might do in another's turn.
+func (db *database) settle(ctx context.Context) error {
+	_, err := db.conn.Exec(ctx, `SELECT gin_clean_pending_list('customers_search_idx'), gin_clean_pending_list('customer_identities_search_idx')`)
+	return err
+}
+
 // openDatabase copies the seeded database with so many customers in all, which it makes where there is none yet, and
 // connects to the copy.
 func openDatabase(ctx context.Context, base, akin string, size int64, log *slog.Logger) (*database, error) {

@@ -1,6 +1,6 @@
-// Command bench measures Akin beside its peers, PostGraphile, Mercurius and Apollo Server, and beside pgbench with the
-// statements that Akin runs, which is as fast as PostgreSQL lets it be. `make bench` runs it; README.md says what is
-// fair about it and what is not.
+// Command bench measures Akin beside its peers, PostGraphile, Mercurius and Apollo Server, beside pgbench with the statements
+// that Akin runs, which is as fast as PostgreSQL lets it be, and beside a server that does nothing but run them. `make bench` runs
+// it; README.md says what is fair about it and what is not.
 package main
 
 import (
@@ -40,9 +40,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c, err := parse(os.Args[1:])
-	if err == nil {
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == bareCommand {
+		err = serveBare(ctx)
+	} else if c, wrong := parse(os.Args[1:]); wrong == nil {
 		err = run(ctx, c, log)
+	} else {
+		err = wrong
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -106,7 +110,7 @@ type bench struct {
 	ops      []operation
 	limits   []*limit // of ops
 	servers  []*server
-	requests map[*server][][]request // to each server, of ops
+	requests map[*server][][]request // to each server, of ops; none where it does not answer
 
 	dir string // for what the run needs and nobody after it
 }

@@ -42,6 +42,9 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 	r := newResult(b)
 	for i := range b.ops {
 		for _, s := range b.servers {
+			if b.requests[s][i] == nil {
+				continue
+			}
 			if _, err := load(ctx, s.address, b.requests[s][i], 16, b.warm); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -80,10 +83,16 @@ func (b *bench) compareOn(ctx context.Context, i, connections, round int) ([]*me
 		return b.limits[i].measure(ctx, b.programs.pgbench, b.db.url, connections, duration)
 	}}
 	for _, s := range b.servers {
+		if b.requests[s][i] == nil {
+			continue
+		}
 		turns = append(turns, func() (*measurement, error) { return s.measure(ctx, b.requests[s][i], connections, duration) })
 	}
 	var found []*measurement
 	for turn := range turns {
+		if err := b.db.settle(ctx); err != nil {
+			return nil, err
+		}
 		m, err := turns[(round+turn)%len(turns)]()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", op.name, err)
@@ -167,6 +176,10 @@ func (b *bench) compare(ctx context.Context) error {
 	for _, s := range b.servers {
 		for i := range b.ops {
 			op := &b.ops[i]
+			if !s.answers(op) {
+				b.requests[s] = append(b.requests[s], nil)
+				continue
+			}
 			requests, err := op.requests(s, b.samples)
 			if err != nil {
 				return err

@@ -48,7 +48,7 @@ func machine() string {
 type row struct {
 	operation, server        string
 	perSecond, p50, p99, cpu float64 // medians
-	ofLimit, ofPeer          float64 // medians of the ratios of each round, to pgbench and to the best peer
+	ofLimit, ofBare, ofPeer  float64 // medians of the ratios of each round, to pgbench, to a bareServer and to the best peer
 	peer                     string  // the one with the greatest median rate
 	failures                 int
 }
@@ -73,7 +73,7 @@ func (r *result) rows(connections int) []row {
 	for _, at := range order {
 		best := ""
 		for _, other := range order {
-			if other.operation == at.operation && other.server != pgbench && other.server != akin &&
+			if other.operation == at.operation && other.server != pgbench && other.server != akin && other.server != bare &&
 				(best == "" || median(found[other], rate) > median(found[place{at.operation, best}], rate)) {
 				best = other.server
 			}
@@ -94,7 +94,7 @@ func (r *result) rows(connections int) []row {
 			operation: at.operation, server: at.server, peer: best, perSecond: median(all, rate),
 			p50: median(all, func(m measurement) float64 { return m.P50 }), p99: median(all, func(m measurement) float64 { return m.P99 }),
 			cpu: median(all, func(m measurement) float64 { return m.CPU }), ofLimit: over(found[place{at.operation, pgbench}]),
-			ofPeer: over(found[place{at.operation, best}]),
+			ofBare: over(found[place{at.operation, bare}]), ofPeer: over(found[place{at.operation, best}]),
 		}
 		for _, m := range all {
 			one.failures += m.Failures
@@ -149,10 +149,10 @@ func (r *result) table() string {
 			if row.operation != operation {
 				operation = row.operation
 				fmt.Fprintf(w, "\n%s, %d connections\n", operation, n)
-				fmt.Fprintln(w, "server\tper second\t÷ pgbench\t÷ best peer\tp50 ms\tp99 ms\tCPU µs\tfailures\t")
+				fmt.Fprintln(w, "server\tper second\t÷ pgbench\t÷ bare\t÷ best peer\tp50 ms\tp99 ms\tCPU µs\tfailures\t")
 			}
-			fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.2f\t%.2f\t%.2f\t%.0f\t%d\t\n",
-				row.server, row.perSecond, row.ofLimit, row.ofPeer, row.p50, row.p99, row.cpu, row.failures)
+			fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%s\t%s\t%.2f\t%.2f\t%.0f\t%d\t\n",
+				row.server, row.perSecond, row.ofLimit, ratio(row.ofBare), ratio(row.ofPeer), row.p50, row.p99, row.cpu, row.failures)
 		}
 	}
 	w.Flush()
@@ -171,9 +171,9 @@ func (r *result) summary() string {
 	fmt.Fprintf(&b, "%s, PostgreSQL %s, %s; %d customers, %d × %g s: `%s`\n",
 		r.Date, r.PostgreSQL, r.Machine, r.Customers, r.Rounds, r.Seconds, r.Command)
 	for _, n := range r.connections() {
-		fmt.Fprintf(&b, "\n| %d connections | pgbench/s | Akin/s | ÷ pgbench | best peer | ÷ best peer ", n)
+		fmt.Fprintf(&b, "\n| %d connections | pgbench/s | Akin/s | ÷ pgbench | ÷ bare | best peer | ÷ best peer ", n)
 		b.WriteString("| p50 ms | p99 ms | its p99 | CPU µs | its CPU |\n")
-		b.WriteString("| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+		b.WriteString("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 		rows := r.rows(n)
 		at := func(operation, server string) row {
 			i := slices.IndexFunc(rows, func(r row) bool { return r.operation == operation && r.server == server })
@@ -187,8 +187,9 @@ func (r *result) summary() string {
 				continue
 			}
 			peer := at(one.operation, one.peer)
-			fmt.Fprintf(&b, "| %s | %.0f | %.0f | %.2f | %s | %.2f | %.1f | %.1f | %.1f | %.0f | %.0f |\n", one.operation,
-				at(one.operation, pgbench).perSecond, one.perSecond, one.ofLimit, one.peer, one.ofPeer, one.p50, one.p99, peer.p99, one.cpu, peer.cpu)
+			fmt.Fprintf(&b, "| %s | %.0f | %.0f | %.2f | %s | %s | %.2f | %.1f | %.1f | %.1f | %.0f | %.0f |\n", one.operation,
+				at(one.operation, pgbench).perSecond, one.perSecond, one.ofLimit, ratio(one.ofBare), one.peer, one.ofPeer,
+				one.p50, one.p99, peer.p99, one.cpu, peer.cpu)
 		}
 	}
 	b.WriteString("\nPeak memory, MiB:")
@@ -198,6 +199,14 @@ func (r *result) summary() string {
 		}
 	}
 	return b.String() + ".\n" + r.imported()
+}
+
+// ratio is a ratio in a table, empty where there is none.
+func ratio(value float64) string {
+	if value == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", value)
 }
 
 // write prints the table and writes it and all measurements into a directory, with a plot. It returns an error where an

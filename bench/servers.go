@@ -21,6 +21,7 @@ const (
 	apollo       = "apollo"
 	mercurius    = "mercurius"
 	postgraphile = "postgraphile"
+	bare         = "bare"
 )
 
 // poolSize is how many connections to the database each server may have, all its processes together.
@@ -40,9 +41,9 @@ type server struct {
 	log *os.File
 }
 
-// servers returns Akin and its peers, each with one and with two workers.
+// servers returns Akin, a bareServer, and Akin's peers, each with one and with two workers.
 func servers() []*server {
-	all := []*server{{name: akin, flavour: akin, workers: 1}}
+	all := []*server{{name: akin, flavour: akin, workers: 1}, {name: bare, flavour: bare, workers: 1}}
 	for _, flavour := range []string{postgraphile, mercurius, apollo} {
 		for _, workers := range []int{1, 2} {
 			all = append(all, &server{name: fmt.Sprintf("%s-%d", flavour, workers), flavour: flavour, workers: workers})
@@ -53,7 +54,7 @@ func servers() []*server {
 
 // programs are the files that servers are made of.
 type programs struct {
-	akin, node, pgbench, psql string
+	akin, self, node, pgbench, psql string
 }
 
 // find looks for the programs; it says which is missing.
@@ -65,6 +66,9 @@ func find(akinPath string) (*programs, error) {
 	}
 	if _, err := exec.LookPath(p.akin); err != nil {
 		return nil, fmt.Errorf("%w: `make build` makes it", err)
+	}
+	if p.self, err = os.Executable(); err != nil {
+		return nil, err
 	}
 	if p.node, err = lookPath("node", "bench/peers/node_modules/node-*/bin/node"); err != nil {
 		return nil, fmt.Errorf("%w: `npm ci` in bench/peers installs it", err)
@@ -85,6 +89,11 @@ func lookPath(name string, patterns ...string) (string, error) {
 	return exec.LookPath(name)
 }
 
+// answers reports whether the server knows an operation.
+func (s *server) answers(op *operation) bool {
+	return s.flavour != bare || op.rows == 0 && bareOperations.MatchString(op.document)
+}
+
 // start starts the server with its log in dir, and returns when it accepts connections.
 func (s *server) start(ctx context.Context, p *programs, env []string, dir string) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -98,6 +107,8 @@ func (s *server) start(ctx context.Context, p *programs, env []string, dir strin
 	switch s.flavour {
 	case akin:
 		s.cmd = exec.CommandContext(ctx, p.akin)
+	case bare:
+		s.cmd = exec.CommandContext(ctx, p.self, bareCommand)
 	case postgraphile:
 		s.cmd = exec.CommandContext(ctx, p.node, "bench/peers/cluster.mjs", "./postgraphile.mjs")
 	default:
