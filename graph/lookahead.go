@@ -55,6 +55,11 @@ func (l *lookahead) root(selections ast.SelectionSet, result any) error {
 		return batch(l, selections, "Customers", "Customer", result.Results)
 	case *model.UpsertCustomerEventsPayload:
 		return batch(l, selections, "CustomerEvents", "CustomerEvent", result.Results)
+	case *model.CustomerIdentity:
+		if result != nil && result.Customer != nil { // which was read with it
+			l.customers[result.CustomerID] = result.Customer
+		}
+		return l.nodes(selections, result)
 	case []model.Node:
 		return l.nodes(selections, result...)
 	case model.Node:

@@ -138,6 +138,15 @@ func TestRoundTrips(t *testing.T) {
 			`{ customer(by: {identity: {platform: "woocommerce", platformCustomerId: "2"}}) { id } }`, nil, 1,
 		},
 		{"100 nodes of two of three types", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, map[string]any{"ids": ids}, 2},
+		{
+			"an identity with its customer",
+			`{ customerIdentity(by: {platformIdentity: {platform: "shopify", platformCustomerId: "1"}}) { a: customer { id } b: customer { email } } }`, nil, 1,
+		},
+		{
+			"an identity with its customer's identities and their customer",
+			`{ customerIdentity(by: {platformIdentity: {platform: "shopify", platformCustomerId: "1"}}) {
+				customer { email identities { nodes { customer { firstName } } } } } }`, nil, 2,
+		},
 		{"the store", `{ store { name } }`, nil, 1},
 		{
 			"an upsert that creates both",

@@ -42,6 +42,11 @@ func columnsOf[T any](s *Store) []string {
 	return columns
 }
 
+// showsCustomers reports whether an answer is known to show more of customers than their IDs.
+func (s *Store) showsCustomers() bool {
+	return slices.ContainsFunc(s.shown[reflect.TypeFor[model.Customer]()], func(column string) bool { return column != "id" })
+}
+
 // selectRows begins a query for rows of a model.
 func selectRows[T any](s *Store) *bun.SelectQuery {
 	return s.db.NewSelect().Model((*T)(nil)).Column(columnsOf[T](s)...)

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,17 +76,43 @@ func (s *Store) selectIdentities(p *params, f *model.CustomerIdentityFilter) *bu
 }
 
 // CustomerIdentity returns the identity with this key, nil where there is none, or BAD_USER_INPUT for a key that breaks
-// its rule.
+// its rule. Where the answer shows customers it has its own, read in the same statement.
 func (s *Store) CustomerIdentity(ctx context.Context, by model.CustomerIdentityKey) (*model.CustomerIdentity, error) {
 	by, err := by.Check()
 	if err != nil {
 		return nil, err
 	}
 	if by.ID != nil {
-		return oneWhere[model.CustomerIdentity](ctx, s, `id = $2`, *by.ID)
+		return s.identityWhere(ctx, `id = $2`, *by.ID)
 	}
-	return oneWhere[model.CustomerIdentity](ctx, s, `platform = $2 AND platform_customer_id = $3`,
-		by.PlatformIdentity.Platform, by.PlatformIdentity.PlatformCustomerID)
+	return s.identityWhere(ctx, `platform = $2 AND platform_customer_id = $3`, by.PlatformIdentity.Platform, by.PlatformIdentity.PlatformCustomerID)
+}
+
+// owned is an identity beside its customer.
+type owned struct {
+	model.CustomerIdentity `bun:",extend"`
+
+	Owner model.Customer `bun:"embed:customer__"`
+}
+
+// identityWhere is oneWhere for an identity, and its customer where that is shown. The LATERAL keeps the plan to the indexes where
+// a table has no statistics yet.
+func (s *Store) identityWhere(ctx context.Context, condition string, key ...any) (*model.CustomerIdentity, error) {
+	if !s.showsCustomers() {
+		return oneWhere[model.CustomerIdentity](ctx, s, condition, key...)
+	}
+	columns := []string{"i.*"}
+	for _, column := range columnsOf[model.Customer](s) {
+		columns = append(columns, "c."+column+" AS customer__"+column)
+	}
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM (" + selectWhere[model.CustomerIdentity](s, condition) +
+		") AS i CROSS JOIN LATERAL (" + selectWhere[model.Customer](s, "id = i.customer_id LIMIT 1") + ") AS c"
+	row, err := one[owned](ctx, s, query, key...)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	row.Customer = &row.Owner
+	return &row.CustomerIdentity, nil
 }
 
 func (s *Store) identitiesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.CustomerIdentity, error) {

@@ -3,6 +3,7 @@ package repo_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -245,6 +246,8 @@ func explainKeys(ctx context.Context, e *explainer, store *repo.Store, n int) {
 	}
 	for name, by := range map[string]model.CustomerIdentityKey{"ID": {ID: &one.ID}, "key": {PlatformIdentity: identity}} {
 		e.check("an identity by "+name, keyBound, func() error { _, err := store.CustomerIdentity(ctx, by); return err })
+		showing := store.Showing(repo.Columns{reflect.TypeFor[model.Customer](): {"email"}})
+		e.check("an identity with its customer by "+name, keyBound, func() error { _, err := showing.CustomerIdentity(ctx, by); return err })
 	}
 	var ids []uuid.UUID
 	for _, c := range page.Nodes {

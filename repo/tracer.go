@@ -97,7 +97,7 @@ func shown(text string) string {
 var literals = regexp.MustCompile(`'(?:[^']|'')*'|([^\w$.])\d[\d.]*`)
 
 // columnList is a select list of columns alone. Which they are differs with what an answer shows.
-var columnList = regexp.MustCompile(`SELECT [\w".]+(?:, [\w".]+)+ FROM `)
+var columnList = regexp.MustCompile(`SELECT [\w".*]+(?: AS \w+)?(?:, [\w".*]+(?: AS \w+)?)+ FROM `)
 
 // withoutValues returns a statement on one line with ? in the place of its values, and … in that of a list of columns. The
 // values of the hot statements are parameters; Bun writes those of the cold ones, such as a store's name, into the text.
