@@ -15,7 +15,4 @@ func (db *DB) ReadKeyed(ctx context.Context, query string, args []any, scan func
 }
 
 // AwaitMerge returns when no merge is under way.
-func (db *DB) AwaitMerge() {
-	db.merger.running.Lock()
-	db.merger.running.Unlock() //nolint:gocritic,staticcheck // a merge holds it, and nothing is to be done after
-}
+func (db *DB) AwaitMerge() { db.merger.await() }

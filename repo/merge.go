@@ -39,7 +39,7 @@ var mergedIndexes = []string{"customers_search_idx", "customer_identities_search
 type merger struct {
 	config  *pgx.ConnConfig // of the primary
 	written atomic.Int64    // rows since the last merge began
-	running sync.Mutex      // held by a merge, and for good once the merger is closed
+	running sync.Mutex      // held by a merge
 	closing context.Context
 	close   context.CancelFunc
 	merges  *prometheus.CounterVec // by outcome
@@ -61,6 +61,10 @@ func newMerger(p *pool) *merger {
 // wrote counts rows that were written, and has them merged when it is time for that, beside whoever wrote them.
 func (m *merger) wrote(rows int) {
 	if m.written.Add(int64(rows)) < mergeEvery || !m.running.TryLock() {
+		return
+	}
+	if m.closing.Err() != nil {
+		m.running.Unlock()
 		return
 	}
 	m.written.Store(rand.Int64N(mergeSpread)) //nolint:gosec // nothing is secret about it
@@ -98,7 +102,13 @@ func (m *merger) merge() error {
 // stop ends the merge that is under way, and has none begin from now on.
 func (m *merger) stop() {
 	m.close()
+	m.await()
+}
+
+// await returns when no merge is under way.
+func (m *merger) await() {
 	m.running.Lock()
+	m.running.Unlock() //nolint:gocritic,staticcheck // a merge holds it, and nothing is to be done after
 }
 
 // written returns how many of the upserts that these payloads answer wrote something.
