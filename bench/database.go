@@ -50,7 +50,8 @@ func startPostgres(ctx context.Context, log *slog.Logger) (*embedded.Server, err
 
 // settle merges what was written into the indexes of the search, which else a server might do in another's turn.
 func (db *database) settle(ctx context.Context) error {
-	_, err := db.conn.Exec(ctx, `SELECT gin_clean_pending_list('customers_search_idx'), gin_clean_pending_list('customer_identities_search_idx')`)
+	_, err := db.conn.Exec(ctx, `SELECT gin_clean_pending_list('customers_search_idx'), gin_clean_pending_list('customer_identities_search_idx'),
+		gin_clean_pending_list('customers_tags_idx')`)
 	return err
 }
 

@@ -42,7 +42,7 @@ func columnsOf[T any](s *Store) []string {
 	return columns
 }
 
-// showsCustomers reports whether an answer is known to show more of customers than their IDs.
+// showsCustomers reports whether an answer is known to show more of customers than their IDs, be it in another of its parts.
 func (s *Store) showsCustomers() bool {
 	return slices.ContainsFunc(s.shown[reflect.TypeFor[model.Customer]()], func(column string) bool { return column != "id" })
 }

@@ -14,5 +14,8 @@ func (db *DB) ReadKeyed(ctx context.Context, query string, args []any, scan func
 	return db.pool.readKeyed(ctx, query, args, scan)
 }
 
+// MergeAfter has a merge begin after so many rows.
+func (db *DB) MergeAfter(rows int64) { db.merger.written.Store(mergeEvery - rows) }
+
 // AwaitMerge returns when no merge is under way.
 func (db *DB) AwaitMerge() { db.merger.await() }

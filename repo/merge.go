@@ -15,15 +15,16 @@ import (
 
 // PostgreSQL puts what is written into the indexes of the search, which are of type GIN, later: each has a list of what is yet to be
 // merged into it, and a write that makes it longer than gin_pending_list_limit merges it before its statement ends (measured, with
-// 4 MB: among upserts of 12 ms, one in a thousand took more than a second). So a server merges what it has written before the
-// lists are so long, while no request waits: the 99.9th percentile of upserts came to a twelfth of that, at the same rate.
+// 4 MB: among upserts of 12 ms, one in some thousands took a second). So a server merges what it has written before the lists are
+// so long, while no request waits. bench/README.md has what came of it.
 
 // pendingLimit is how long the lists may be before a write of Akin's merges them.
 const pendingLimit = "8MB"
 
-// mergeEvery is how many rows a server writes at most between two merges; they make some 5 MB of each list. Servers that began
-// together do not go on together: a merge is due up to mergeSpread rows earlier. (Every 3,000 rows, updates came at 0.9 of the rate
-// that they had every 10,000, measured; but each search reads the lists from end to end.)
+// mergeEvery is how many rows a server writes at most between two merges; they make some 5 MB of each list. Several servers count
+// each for themselves, so the first merge is due anywhere up to there, and others up to mergeSpread rows earlier: else those that
+// began together would all wait while the lists grow. (Every 3,000 rows, updates came at 0.9 of the rate that they had every
+// 10,000, measured; but each search reads the lists from end to end.)
 const (
 	mergeEvery  = 6000
 	mergeSpread = 2000
@@ -32,8 +33,9 @@ const (
 // mergeTimeout bounds a merge, which takes a second at most unless it waits for another, such as autovacuum's.
 const mergeTimeout = 30 * time.Second
 
-// mergedIndexes are the indexes, each merged in a transaction of its own, for an open one holds back the lists of mirrors: see settled.
-var mergedIndexes = []string{"customers_search_idx", "customer_identities_search_idx"}
+// mergedIndexes are all of type GIN: those of the search, and that of tags. Each is merged in a transaction of its own, for an open
+// one holds back the lists of mirrors: see settled.
+var mergedIndexes = []string{"customers_search_idx", "customer_identities_search_idx", "customers_tags_idx"}
 
 // merger merges what a server has written into the indexes of the search.
 type merger struct {
@@ -50,7 +52,8 @@ func newMerger(p *pool) *merger {
 		Name: "akin_index_merges_total",
 		Help: "Merges of what this server wrote into the indexes of the search, by outcome: done, failed.",
 	}, []string{"outcome"})}
-	m.config.Tracer = nil // a merge is no slow statement of a request's
+	m.written.Store(rand.Int64N(mergeEvery)) //nolint:gosec // nothing is secret about it
+	m.config.Tracer = nil                    // a merge is no slow statement of a request's
 	m.closing, m.close = context.WithCancel(context.Background())
 	for _, outcome := range []string{"done", "failed"} {
 		m.merges.WithLabelValues(outcome)
@@ -67,7 +70,7 @@ func (m *merger) wrote(rows int) {
 		m.running.Unlock()
 		return
 	}
-	m.written.Store(rand.Int64N(mergeSpread)) //nolint:gosec // nothing is secret about it
+	m.written.Store(rand.Int64N(mergeSpread)) //nolint:gosec // as above
 	go func() {
 		defer m.running.Unlock()
 		outcome := "done"

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -13,29 +14,27 @@ import (
 	"akin/repo/repotest"
 )
 
-// unmerged merges the indexes of the search, and tells how many pages there were to merge.
-const unmerged = `SELECT gin_clean_pending_list('customers_search_idx') + gin_clean_pending_list('customer_identities_search_idx')`
+// unmerged merges the indexes, and tells how many pages there were to merge.
+const unmerged = `SELECT sum(gin_clean_pending_list(indexrelid))
+	FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam WHERE amname = 'gin'`
 
-// TestWritesAreMergedInTheBackground writes as many rows as a server writes between two merges.
+// TestWritesAreMergedInTheBackground writes as many rows as there are to be before the next merge.
 func TestWritesAreMergedInTheBackground(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t) + "&connect_timeout=30"
 	db, conn := open(t, url, nil), connect(t, url)
 	store, _ := repotest.NewStore(t, db, "store")
-	writeRows(t, store, 23*model.MaxBatch)
-	upsertOne(t, store, input("1", "1@doe.com")) // which changes nothing
-	var events []*model.UpsertCustomerEventInput // in which nobody searches
-	for i := range model.MaxBatch {
-		events = append(events, &model.UpsertCustomerEventInput{
-			Customer: model.CustomerKey{Email: new("1@doe.com")}, Source: "app", EventID: fmt.Sprint(i), Type: "seen",
-		})
+	db.MergeAfter(4)
+	vip := change(byExternalID("1"), func(in *model.UpsertCustomerInput) { in.Tags = graphql.OmittableOf([]string{"vip"}) })
+	upserted(t, store, model.OutcomeCreated, vip)
+	upserted(t, store, model.OutcomeUnchanged, vip)
+	event := model.UpsertCustomerEventInput{Customer: model.CustomerKey{ExternalID: new("1")}, Source: "app", EventID: "1", Type: "seen"}
+	if _, err := store.UpsertCustomerEvent(t.Context(), event); err != nil { // in which nobody searches
+		t.Fatal(err)
 	}
-	seen, err := store.UpsertCustomerEvents(t.Context(), events, model.RejectAll)
-	if err != nil || seen.CreatedCount() != len(events) {
-		t.Fatal(seen, err)
-	}
+	upsertBatch(t, store, model.RejectAll, input("2", "2@doe.com"), input("3", "3@doe.com"))
 	awaitMerge(t, db, 0, 0)
-	writeRows(t, store, 24*model.MaxBatch) // of which a part is new
+	upsertOne(t, store, input("4", "4@doe.com"))
 	awaitMerge(t, db, 1, 0)
 	if n := one[int](t, conn, unmerged); n != 0 {
 		t.Errorf("there are %d pages left to merge", n)
@@ -49,37 +48,23 @@ func TestWritesDoWithoutMerges(t *testing.T) {
 	db, conn := open(t, url+"&pool_max_conns=1", nil), connect(t, url)
 	store, _ := repotest.NewStore(t, db, "store")
 	run(t, conn, fmt.Sprintf(`ALTER DATABASE %s CONNECTION LIMIT 2`, one[string](t, conn, `SELECT quote_ident(current_database())`)))
-	writeRows(t, store, 24*model.MaxBatch)
+	db.MergeAfter(1)
+	upsertOne(t, store, input("1", "1@doe.com"))
 	awaitMerge(t, db, 0, 1)
-	if n := one[int](t, conn, `SELECT count(*) FROM customer_identities`); n != 24*model.MaxBatch {
-		t.Errorf("there are %d identities", n)
+	if n := one[int](t, conn, unmerged); n == 0 {
+		t.Error("there is nothing left to merge")
 	}
 }
 
-// TestCloseEndsAMerge closes the database when a merge has begun.
+// TestCloseEndsAMerge closes the database when a merge has begun, and once more.
 func TestCloseEndsAMerge(t *testing.T) {
 	t.Parallel()
-	db, err := repo.Open(t.Context(), repotest.URL(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := open(t, repotest.URL(t), nil)
 	store, _ := repotest.NewStore(t, db, "store")
-	writeRows(t, store, 24*model.MaxBatch)
+	db.MergeAfter(1)
+	upsertOne(t, store, input("1", "1@doe.com"))
 	if err := db.Close(); err != nil { // that nothing goes on is seen when all tests have ended
 		t.Error(err)
-	}
-}
-
-// writeRows upserts so many identities with customers of their own.
-func writeRows(t *testing.T, store *repo.Store, n int) {
-	t.Helper()
-	var inputs []*model.UpsertCustomerIdentityInput
-	for i := range n {
-		inputs = append(inputs, input(fmt.Sprint(i), fmt.Sprintf("%d@doe.com", i)))
-		if len(inputs) == model.MaxBatch {
-			upsertBatch(t, store, model.RejectAll, inputs...)
-			inputs = nil
-		}
 	}
 }
 
