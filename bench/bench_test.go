@@ -22,11 +22,9 @@ import (
 
 func TestMain(m *testing.M) { repotest.Main(m) }
 
-// TestPeersKnowAkinsUpserts calls PostGraphile's functions. Mercurius and Apollo give the statements the same parameters, in
-// peers/server.mjs.
-func TestPeersKnowAkinsUpserts(t *testing.T) {
-	t.Parallel()
-	url := repotest.URL(t)
+// tracedUpserts makes a store in the database at the URL, and what a tracer's upserts makes there.
+func tracedUpserts(t *testing.T, url string) (*repo.Store, map[string]string) {
+	t.Helper()
 	db, err := repo.Open(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -38,10 +36,20 @@ func TestPeersKnowAkinsUpserts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tracer.db.Close()
-	conn := connect(t, url)
-	if _, err := tracer.upserts(t.Context(), conn, &server{flavour: akin}, t.TempDir()); err != nil {
+	upserts, err := tracer.upserts(t.Context(), connect(t, url), &server{flavour: akin}, t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
+	return store, upserts
+}
+
+// TestPeersKnowAkinsUpserts calls PostGraphile's functions. Mercurius and Apollo give the statements the same parameters, in
+// peers/server.mjs.
+func TestPeersKnowAkinsUpserts(t *testing.T) {
+	t.Parallel()
+	url := repotest.URL(t)
+	store, _ := tracedUpserts(t, url)
+	conn := connect(t, url)
 	rows, err := conn.Query(t.Context(), `
 		SELECT outcome || ' ' || customer_link FROM upsert_customer_identity($1, 'shopify', '1', 'Jane@Doe.com', 'Jane')
 		UNION ALL
@@ -61,21 +69,7 @@ func TestPeersKnowAkinsUpserts(t *testing.T) {
 func TestTheBareServerAnswersWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	url := repotest.URL(t)
-	db, err := repo.Open(t.Context(), url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	store, token := repotest.NewStore(t, db, "shop")
-	tracer, err := newTracer(t.Context(), url, token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tracer.db.Close()
-	upserts, err := tracer.upserts(t.Context(), connect(t, url), &server{flavour: akin}, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	store, upserts := tracedUpserts(t, url)
 	pool, err := pgxpool.New(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
