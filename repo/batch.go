@@ -67,13 +67,28 @@ type request[W any, P model.UpsertPayload] struct {
 // kind is a kind of upsert: how an input is checked, and how a set of requests is written.
 type kind[I, W any, P model.UpsertPayload] struct {
 	payload func() P
-	// searched is whether what it writes is in the indexes of the search.
+	// searched is whether what it writes is in the indexes that a merger merges.
 	searched bool
 	// check returns what the input asks for and the keys that no other input of its batch may have, or its faults.
 	check func(input *I, path ...string) (wanted *W, keys []any, faults []*model.UserError)
 	// write answers the requests, and returns those that it could not answer with errLostRace. On any other error it
 	// returns them all.
 	write func(ctx context.Context, q querier, requests []*request[W, P]) (unanswered []*request[W, P], err error)
+}
+
+// answered counts upserts that were answered, and for the merger those that wrote something.
+func (k kind[I, W, P]) answered(ctx context.Context, s *Store, payloads ...P) {
+	countUpserts(ctx, payloads...)
+	if !k.searched {
+		return
+	}
+	written := 0
+	for _, payload := range payloads {
+		if outcome := payload.Result().Outcome; outcome != nil && *outcome != model.OutcomeUnchanged {
+			written++
+		}
+	}
+	s.merger.wrote(written)
 }
 
 // upsertBatch upserts a batch in one statement, and answers each input in its place. An input with a key of an earlier
@@ -91,10 +106,7 @@ func upsertBatch[I, W any, P model.UpsertPayload](
 	if err != nil {
 		return nil, err
 	}
-	countUpserts(ctx, batch.Results...)
-	if k.searched {
-		s.merger.wrote(written(batch.Results...))
-	}
+	k.answered(ctx, s, batch.Results...)
 	return batch, nil
 }
 
@@ -230,7 +242,7 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 	wanted, _, faults := k.check(input, "input")
 	if faults != nil {
 		payload.Result().UserErrors = faults
-		countUpserts(ctx, payload)
+		k.answered(ctx, s, payload)
 		return payload, nil
 	}
 	requests := []*request[W, P]{{wanted: wanted, path: []string{"input"}, answer: payload}}
@@ -239,10 +251,7 @@ func upsertAlone[I, W any, P model.UpsertPayload](ctx context.Context, s *Store,
 		return err
 	})
 	if err == nil {
-		countUpserts(ctx, payload)
-		if k.searched {
-			s.merger.wrote(written(payload))
-		}
+		k.answered(ctx, s, payload)
 	}
 	return payload, err
 }

@@ -9,11 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"akin/model"
 )
 
-// PostgreSQL puts what is written into the indexes of the search, which are of type GIN, later: each has a list of what is yet to be
+// PostgreSQL puts what is written into indexes of type GIN, those of the search and of tags, later: each has a list of what is yet to be
 // merged into it, and a write that makes it longer than gin_pending_list_limit merges it before its statement ends (measured, with
 // 4 MB: among upserts of 12 ms, one in some thousands took a second). So a server merges what it has written before the lists are
 // so long, while no request waits. bench/README.md has what came of it.
@@ -33,11 +31,11 @@ const (
 // mergeTimeout bounds a merge, which takes a second at most unless it waits for another, such as autovacuum's.
 const mergeTimeout = 30 * time.Second
 
-// mergedIndexes are all of type GIN: those of the search, and that of tags. Each is merged in a transaction of its own, for an open
-// one holds back the lists of mirrors: see settled.
+// mergedIndexes are all of type GIN. Each is merged in a transaction of its own, for an open one holds back the lists of mirrors: see
+// settled.
 var mergedIndexes = []string{"customers_search_idx", "customer_identities_search_idx", "customers_tags_idx"}
 
-// merger merges what a server has written into the indexes of the search.
+// merger merges what a server has written into mergedIndexes.
 type merger struct {
 	config  *pgx.ConnConfig // of the primary
 	written atomic.Int64    // rows since the last merge began
@@ -48,16 +46,12 @@ type merger struct {
 }
 
 func newMerger(p *pool) *merger {
-	m := &merger{config: p.Config().ConnConfig, merges: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "akin_index_merges_total",
-		Help: "Merges of what this server wrote into the indexes of the search, by outcome: done, failed.",
-	}, []string{"outcome"})}
-	m.written.Store(rand.Int64N(mergeEvery)) //nolint:gosec // nothing is secret about it
+	m := &merger{config: p.Config().ConnConfig, merges: newCounters("akin_index_merges_total",
+		"Merges of what this server wrote into the indexes of the search and of tags, by outcome: done, failed.",
+		"outcome", "done", "failed")}
 	m.config.Tracer = nil                    // a merge is no slow statement of a request's
+	m.written.Store(rand.Int64N(mergeEvery)) //nolint:gosec // nothing is secret about it
 	m.closing, m.close = context.WithCancel(context.Background())
-	for _, outcome := range []string{"done", "failed"} {
-		m.merges.WithLabelValues(outcome)
-	}
 	return m
 }
 
@@ -112,14 +106,4 @@ func (m *merger) stop() {
 func (m *merger) await() {
 	m.running.Lock()
 	m.running.Unlock() //nolint:gocritic,staticcheck // a merge holds it, and nothing is to be done after
-}
-
-// written returns how many of the upserts that these payloads answer wrote something.
-func written[P model.UpsertPayload](payloads ...P) (rows int) {
-	for _, payload := range payloads {
-		if outcome := payload.Result().Outcome; outcome != nil && *outcome != model.OutcomeUnchanged {
-			rows++
-		}
-	}
-	return rows
 }

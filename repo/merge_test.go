@@ -76,7 +76,7 @@ func awaitMerge(t *testing.T, db *repo.DB, done, failed int) {
 	db.Register(registry)
 	const name = "akin_index_merges_total"
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
-		# HELP %[1]s Merges of what this server wrote into the indexes of the search, by outcome: done, failed.
+		# HELP %[1]s Merges of what this server wrote into the indexes of the search and of tags, by outcome: done, failed.
 		# TYPE %[1]s counter
 		%[1]s{outcome="done"} %[2]d
 		%[1]s{outcome="failed"} %[3]d

@@ -6,27 +6,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-func newRefusals() *prometheus.CounterVec {
-	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "akin_token_refusals_total",
-		Help: "Tokens that were refused, by reason: malformed, unknown, expired, revoked.",
-	}, []string{"reason"})
-	for _, reason := range []string{"malformed", "unknown", "expired", "revoked"} {
-		refusals.WithLabelValues(reason) // there from the start, so that a rate sees the first
+// newCounters returns counters by the value of a label, which are all there from the start, so that a rate sees the first.
+func newCounters(name, help, label string, values ...string) *prometheus.CounterVec {
+	counters := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	for _, value := range values {
+		counters.WithLabelValues(value)
 	}
-	return refusals
+	return counters
+}
+
+func newRefusals() *prometheus.CounterVec {
+	return newCounters("akin_token_refusals_total", "Tokens that were refused, by reason: malformed, unknown, expired, revoked.",
+		"reason", "malformed", "unknown", "expired", "revoked")
 }
 
 func newReplicaRequests() *prometheus.CounterVec {
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "akin_replica_requests_total",
-		Help: "Requests that were to read from the replica, by outcome: served, or behind (and read from the primary). Failed are " +
+	return newCounters("akin_replica_requests_total",
+		"Requests that were to read from the replica, by outcome: served, or behind (and read from the primary). Failed are "+
 			"reads of those served that the replica failed (and that were read again at the primary).",
-	}, []string{"outcome"})
-	for _, outcome := range []string{"served", "behind", "failed"} {
-		requests.WithLabelValues(outcome)
-	}
-	return requests
+		"outcome", "served", "behind", "failed")
 }
 
 // Register adds the metrics of the pool of connections, of turns, of merges, of refused tokens and of the replica to a registry;

@@ -47,9 +47,12 @@ func calls(i *model.CustomerIdentity) map[string]func(context.Context, *repo.Sto
 			return nil
 		},
 		"CustomerIdentity": func(ctx context.Context, s *repo.Store) error {
+			withCustomer := s.Showing(repo.Columns{reflect.TypeFor[model.Customer](): {"email"}})
 			for _, by := range []model.CustomerIdentityKey{{ID: &i.ID}, {PlatformIdentity: key}} {
-				if _, err := s.CustomerIdentity(ctx, by); err != nil {
-					return err
+				for _, s := range []*repo.Store{s, withCustomer} {
+					if _, err := s.CustomerIdentity(ctx, by); err != nil {
+						return err
+					}
 				}
 			}
 			return nil
