@@ -48,7 +48,7 @@ func startPostgres(ctx context.Context, log *slog.Logger) (*embedded.Server, err
 	return embedded.Start(ctx, embedded.Config{Dir: dir, Settings: settings, Log: log})
 }
 
-// settle merges what was written into the indexes of the search, which else a server might do in another's turn.
+// settle merges what was written into the indexes of the search and of tags, which else a server might do in another's turn.
 func (db *database) settle(ctx context.Context) error {
 	_, err := db.conn.Exec(ctx, `SELECT gin_clean_pending_list('customers_search_idx'), gin_clean_pending_list('customer_identities_search_idx'),
 		gin_clean_pending_list('customers_tags_idx')`)

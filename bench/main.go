@@ -24,6 +24,7 @@ import (
 // config is what the command line says.
 type config struct {
 	akin        string
+	quick       bool
 	size        int64
 	rounds      int
 	duration    time.Duration // of a measurement
@@ -40,18 +41,22 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	var err error
-	if len(os.Args) == 2 && os.Args[1] == bareCommand {
-		err = serveBare(ctx)
-	} else if c, wrong := parse(os.Args[1:]); wrong == nil {
-		err = run(ctx, c, log)
-	} else {
-		err = wrong
-	}
-	if err != nil {
+	if err := do(ctx, os.Args[1:], log); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+// do does what the command line says.
+func do(ctx context.Context, args []string, log *slog.Logger) error {
+	if len(args) == 1 && args[0] == bareCommand {
+		return serveBare(ctx)
+	}
+	c, err := parse(args)
+	if err != nil {
+		return err
+	}
+	return run(ctx, c, log)
 }
 
 func parse(args []string) (*config, error) {
@@ -59,7 +64,7 @@ func parse(args []string) (*config, error) {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.StringVar(&c.akin, "akin", "./akin", "Akin's program")
 	flags.Int64Var(&c.size, "size", 200_000, "how many customers; half as many identities again")
-	quick := flags.Bool("quick", false, "every measurement with 16 connections, once and for a moment; flags given besides win")
+	flags.BoolVar(&c.quick, "quick", false, "every measurement with 16 connections, once and for a moment; flags given besides win")
 	flags.IntVar(&c.rounds, "rounds", 5, "how often everything is measured")
 	flags.DurationVar(&c.duration, "duration", 5*time.Second, "of a measurement; pgbench takes whole seconds")
 	flags.DurationVar(&c.warm, "warm", 2*time.Second, "for each operation on each server before the first round")
@@ -82,7 +87,7 @@ func parse(args []string) (*config, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	if *quick {
+	if c.quick {
 		c.connections = []int{16}
 		c.rounds, c.duration, c.warm, c.samples, c.importRows = 1, time.Second, 200*time.Millisecond, 128, 10_000
 		if err := flags.Parse(args); err != nil { // what is given besides wins

@@ -78,7 +78,10 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 // nobody is always behind the same one.
 func (b *bench) compareOn(ctx context.Context, i, connections, round int) ([]*measurement, error) {
 	op := &b.ops[i]
-	duration := max(b.duration, op.least*time.Duration(connections)/16)
+	duration := b.duration
+	if !b.quick {
+		duration = max(duration, op.least*time.Duration(connections)/16)
+	}
 	turns := []func() (*measurement, error){func() (*measurement, error) {
 		return b.limits[i].measure(ctx, b.programs.pgbench, b.db.url, connections, duration)
 	}}

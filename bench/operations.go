@@ -29,7 +29,8 @@ const (
 type operation struct {
 	name string
 	rows int // of a request, where it is a batch
-	// least is the least time to measure it for with 16 connections, and with more so much the longer as a request then takes.
+	// least is the least time to measure it for with 16 connections, and with more so much the longer as a request then takes; not
+	// where it has to be quick.
 	least time.Duration
 
 	document, variables       string // as Akin's schema has it
